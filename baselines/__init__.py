@@ -1,0 +1,1 @@
+"""kdbench's own baselines, registered through the same entry points as a stranger's package."""

@@ -1,0 +1,41 @@
+"""Denoising score matching, from scratch: how teachers and the from-scratch controls learn.
+
+Karras et al. 2022, arXiv:2206.00364, equations 2 and 8: E λ(σ) ‖D(x + σε, σ) − x‖², with
+ln σ ~ N(P_mean, P_std²).
+"""
+
+from __future__ import annotations
+
+import torch
+from kdbench_baselines.diffusion.precondition import denoising_weight
+from torch import Tensor, nn
+
+from kdbench.spec import Spec
+from kdbench.training.method import Batch, Method
+
+
+class DenoisingParams(Spec):
+    """Where the training noise lies."""
+
+    p_mean: float = -1.2
+    """Mean of ln σ."""
+    p_std: float = 1.2
+    """Standard deviation of ln σ."""
+
+
+class Denoising(Method):
+    """Train a denoiser on real images; no teacher."""
+
+    Params = DenoisingParams
+    uses = ("real images",)
+    params: DenoisingParams
+
+    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+        """Weighted squared error of the denoised image."""
+        x, sigma_data = batch.images, self.setting.task.sigma_data
+        draws = torch.randn(len(x), device=x.device)
+        sigma = (self.params.p_mean + self.params.p_std * draws).exp()
+        noisy = x + sigma.view(-1, 1, 1, 1) * torch.randn_like(x)
+        error = (student(noisy, sigma, batch.labels) - x).square().mean(dim=(1, 2, 3))
+        loss: Tensor = (denoising_weight(sigma, sigma_data) * error).mean()
+        return loss

@@ -1,0 +1,299 @@
+"""The command line: thin verbs, each one call into the library."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from kdbench import registry
+from kdbench.errors import KdbenchError
+
+KINDS = ("tasks", "methods", "metrics", "generators", "networks", "samplers", "pairs", "suites")
+
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of records, artifacts and reports.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+seeds_option = click.option(
+    "--seeds", metavar="RANGE", help="Seeds such as 0-4 or 0,2; by default the suite's, else 0-2."
+)
+
+
+class _Group(click.Group):
+    """Turns every error that a user can cause into one sentence and its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KdbenchError as error:
+            click.echo(f"kdbench: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("kdbench: interrupted; finished work is kept, run again to go on.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kdbench")
+def main() -> None:
+    """Benchmark and evaluation suite for distilled image generators.
+
+    \b
+    Examples:
+      kdbench run quick            a leaderboard on real digits, about 10 minutes on a CPU
+      kdbench list suites          what can be run
+      kdbench doctor               what is installed and what is missing
+    """
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(KINDS))
+@json_option
+def list_command(kind: str, as_json: bool) -> None:
+    """List what is registered, by kdbench and by installed plug-ins.
+
+    \b
+    Examples:
+      kdbench list pairs
+      kdbench list metrics --json
+    """
+    entries = getattr(registry, kind).describe()
+    if as_json:
+        click.echo(json.dumps(entries, indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name")
+    table.add_column("what" if "summary" in (entries or [{}])[0] else "provided by")
+    for entry in entries:
+        table.add_row(entry["name"], entry.get("summary") or str(entry.get("provides")))
+    _console().print(table, markup=False)
+
+
+@main.command()
+@click.argument("name")
+@seeds_option
+@json_option
+def plan(name: str, seeds: str | None, as_json: bool) -> None:
+    """Show what running NAME (a suite, a task or a pair) would do.
+
+    \b
+    Examples:
+      kdbench plan quick
+      kdbench plan digits-luhman --seeds 0-4 --json
+    """
+    made = _plan(name, seeds)
+    if as_json:
+        click.echo(json.dumps(_plan_json(made), indent=1))
+    else:
+        _show_plan(made)
+
+
+@main.command()
+@click.argument("name")
+@seeds_option
+@out_option
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Trainings side by side, one torch thread each.",
+)
+@click.option("--retrain", is_flag=True, help="Train published networks again.")
+@click.option("--retry", is_flag=True, help="Try failed and diverged runs again.")
+@click.option("--no-costs", is_flag=True, help="Leave latency, memory and compute out.")
+@json_option
+def run(
+    name: str,
+    seeds: str | None,
+    out: Path,
+    device: str,
+    workers: int,
+    retrain: bool,
+    retry: bool,
+    no_costs: bool,
+    as_json: bool,
+) -> None:
+    """Run NAME (a suite, a task or a pair) and write its leaderboard.
+
+    Finished work is taken as it is and interrupted training goes on where it was, so the same
+    command can always be given again.
+
+    \b
+    Examples:
+      kdbench run quick
+      kdbench run quick --seeds 0-4
+      kdbench run digits-luhman --out /tmp/trial --json
+    """
+    from kdbench.running import run as run_plan
+    from kdbench.screen import Screen
+
+    made = _plan(name, seeds)
+    console = Console(stderr=True) if as_json else _console()
+    if not as_json:
+        _show_plan(made)
+    with Screen(console) as screen:
+        result = run_plan(
+            made,
+            out=out,
+            watcher=screen,
+            device=device,
+            workers=workers,
+            retrain=retrain,
+            retry=retry,
+            costs=not no_costs,
+        )
+    if as_json:
+        click.echo(json.dumps(_result_json(result), indent=1))
+    else:
+        _show_result(result)
+    for message, _ in result.errors:
+        click.echo(f"kdbench: {message}", err=True)
+    sys.exit(result.exit_code)
+
+
+@main.command()
+@click.argument("name", required=False)
+@out_option
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the report; by default reports/NAME below --out.",
+)
+@click.option(
+    "--add",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="Publish: copy these records (files or folders) and their galleries into --out first.",
+)
+@json_option
+def report(
+    name: str | None, out: Path, to: Path | None, add: tuple[Path, ...], as_json: bool
+) -> None:
+    """Render leaderboard, comparisons and plots from records alone.
+
+    NAME is a suite whose named comparisons are printed; without it, all records are shown.
+
+    \b
+    Examples:
+      kdbench report quick
+      kdbench report quick --out results --add runs
+    """
+    from kdbench.reporting import publish, render
+
+    if add:
+        publish(add, out)
+    wrote = render(name, out=out, to=to)
+    if as_json:
+        click.echo(json.dumps({"wrote": [str(path) for path in wrote]}, indent=1))
+    else:
+        _say_written(wrote)
+
+
+@main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Tell what is installed, what is missing and how to get it.
+
+    \b
+    Example:
+      kdbench doctor
+    """
+    from kdbench.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps([finding.as_dict() for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.what}: {finding.found}")
+            if finding.advice:
+                click.echo(f"         {finding.advice}")
+    sys.exit(0 if all(finding.ok or not finding.needed for finding in findings) else 2)
+
+
+# ---------------------------------------------------------------- what is printed
+
+
+def _console() -> Console:
+    return Console()
+
+
+def _plan(name: str, seeds: str | None) -> Any:
+    from kdbench.plan import make_plan
+    from kdbench.seeds import parse_seeds
+
+    return make_plan(name, seeds=parse_seeds(seeds) if seeds else None)
+
+
+def _plan_json(made: Any) -> dict[str, Any]:
+    return {
+        "what": made.what,
+        "runs": [run.model_dump(mode="json") for run in made.runs],
+        "skipped": [vars(skipped) for skipped in made.skipped],
+        "expected_cpu_seconds": made.expected_seconds,
+    }
+
+
+def _show_plan(made: Any) -> None:
+    rows: dict[tuple[str, str, str, str], list[int]] = {}
+    for one in made.runs:
+        rows.setdefault((one.task, one.pair, one.arm, one.role), []).append(one.seed)
+    table = Table(box=None, pad_edge=False, title=f"Plan: {made.what}", title_justify="left")
+    for heading in ("task", "pair", "arm", "role", "seeds"):
+        table.add_column(heading)
+    for row, seeds in rows.items():
+        table.add_row(*row, ", ".join(map(str, seeds)))
+    console = _console()
+    console.print(table)
+    for reason in sorted({skipped.reason for skipped in made.skipped}):
+        count = sum(skipped.reason == reason for skipped in made.skipped)
+        console.print(f"Skipped {count}: {reason}.", markup=False, highlight=False)
+    minutes = made.expected_seconds / 60
+    console.print(
+        f"{len(made.runs)} runs; about {minutes / 2:.0f} minutes of training and sampling with two "
+        "workers where nothing is done yet, then costs.",
+        highlight=False,
+    )
+
+
+def _result_json(result: Any) -> dict[str, Any]:
+    return {
+        "what": result.plan.what,
+        "runs": result.outcomes,
+        "skipped": [vars(skipped) for skipped in result.plan.skipped],
+        "errors": [message for message, _ in result.errors],
+        "wrote": [str(path) for path in result.wrote],
+        "exit_code": result.exit_code,
+    }
+
+
+def _show_result(result: Any) -> None:
+    from kdbench.report.terminal import summary_tables
+
+    console = _console()
+    for table in summary_tables(result.records, result.plan.suite):
+        console.print(table)
+    _say_written(result.wrote)
+    if result.wrote:
+        click.echo("Next: open leaderboard.md, or read all numbers with kdbench.load_results().")
+
+
+def _say_written(paths: list[Path]) -> None:
+    for path in paths:
+        click.echo(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

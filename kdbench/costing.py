@@ -1,0 +1,174 @@
+"""The last room before the report: costs, one fresh process a program, when nothing else runs.
+
+What an arm costs depends on its network's architecture and its sampler, not on the weights, so
+one measurement serves every row that runs the same program, and says on which it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kdbench import registry
+from kdbench.costs.run import measure_costs
+from kdbench.environment import code_sha256, describe_machine, package_version
+from kdbench.plan import compared_with
+from kdbench.record import Cost, Record
+from kdbench.spec import Pair, content_key
+from kdbench.store import Store
+from kdbench.weights import find_weights
+
+COST_VERSION = 1
+"""Version of the timing protocol."""
+BATCHES = (1, 64)
+THREADS = 1
+TIMEOUT_S = 120.0
+
+CODE = ("kdbench.costs.measure", "kdbench.costs.timing", "kdbench.costs.memory")
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is timed: a network's architecture drawn from in one way."""
+
+    pair: Pair
+    arm: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """`pair/arm`."""
+        return f"{self.pair.name}/{self.arm}"
+
+
+def add_costs(
+    store: Store,
+    records: list[Record],
+    *,
+    device: str,
+    progress: Callable[[str, int, int], None],
+) -> list[str]:
+    """Measure what is missing and write it into the records of each row's lowest seed.
+
+    Args:
+        store: where the records and networks are.
+        records: finished records of the plan.
+        device: `cpu` or `cuda`.
+        progress: told of each program before it is measured.
+
+    Returns:
+        One sentence for each program whose costs could not be measured.
+    """
+    lowest = _lowest_seeds(records)
+    failures = []
+    for number, record in enumerate(lowest):
+        program = Program(
+            registry.pairs.load(record.identity.pair),
+            record.identity.arm,
+            record.identity.train_seed,
+        )
+        progress(program.label, number, len(lowest))
+        key = cost_key(program, device=device)
+        if record.keys is None or record.keys.cost == key:
+            continue
+        costs, reason = _measure(store, record, program, key, device)
+        if reason:
+            failures.append(f"{program.label}: {reason}")
+            continue
+        record.costs = costs
+        record.keys.cost = key
+        store.put_record(record)
+    progress("", len(lowest), len(lowest))
+    return failures
+
+
+def _lowest_seeds(records: list[Record]) -> list[Record]:
+    """One record of every row that has a network, teachers first."""
+    rows: dict[tuple[str, str], Record] = {}
+    for record in records:
+        identity = record.identity
+        if record.status != "ok" or identity.network is None:
+            continue
+        row = identity.pair, identity.arm
+        if row not in rows or identity.train_seed < rows[row].identity.train_seed:
+            rows[row] = record
+    return sorted(rows.values(), key=lambda r: (r.identity.role != "teacher", r.identity.pair))
+
+
+def cost_key(program: Program, *, device: str) -> str:
+    """The identity of a cost: program, machine and protocol, never the weights."""
+    beside = compared_with(program.pair)
+    against = _program(registry.pairs.load(beside[0]), beside[1]) if beside else None
+    return content_key(
+        {
+            "v": COST_VERSION,
+            "program": _program(program.pair, program.arm),
+            "against": against,
+            "batches": BATCHES,
+            "threads": THREADS,
+            "device": device,
+            "machine": describe_machine()["machine"],
+            "torch": package_version("torch"),
+            "code": [code_sha256(module) for module in CODE],
+        }
+    )
+
+
+def _program(pair: Pair, arm: str) -> dict[str, Any]:
+    sampling, network = pair.arms[arm].sampling, pair.network
+    assert network is not None
+    modules = (
+        registry.networks.module(network.name),
+        registry.samplers.module(sampling.sampler),
+    )
+    return {
+        "task": pair.task,
+        "network": network.model_dump(mode="json"),
+        "sampling": sampling.model_dump(mode="json"),
+        "code": [code_sha256(module) for module in modules],
+    }
+
+
+def _measure(
+    store: Store, record: Record, program: Program, key: str, device: str
+) -> tuple[list[Cost], str | None]:
+    """Costs from an earlier row with the same program, or from a fresh process now."""
+    done = store.stage(key)
+    if done is not None:
+        return [Cost.model_validate(cost) for cost in done["costs"]], None
+    beside = compared_with(program.pair)
+    job: dict[str, Any] = {
+        "build": _build(store, program.pair, program.arm, record, device),
+        "against": None,
+        "batches": list(BATCHES),
+        "threads": THREADS,
+        "machine": describe_machine()["machine"],
+    }
+    if beside and beside != (program.pair.name, program.arm):
+        teacher = registry.pairs.load(beside[0])
+        other = store.find_record(record.identity.task, teacher.id, beside[1], program.seed)
+        if other is not None and other.status == "ok":
+            job["against"] = _build(store, teacher, beside[1], other, device)
+            job["against_label"] = "/".join(beside)
+    costs, status, reason = measure_costs(job, timeout_s=TIMEOUT_S)
+    if status != "ok":
+        return [], f"{status}: {reason}"
+    for cost in costs:
+        cost.details["measured_on"] = f"{program.label} seed {program.seed}"
+    store.finish_stage(key, {"costs": [cost.model_dump(mode="json") for cost in costs]})
+    return costs, None
+
+
+def _build(store: Store, pair: Pair, arm: str, record: Record, device: str) -> dict[str, Any]:
+    name = record.artifacts.get("checkpoint")
+    if name is not None:
+        path = store.artifact(name)
+    else:
+        path = find_weights(next(iter(record.provenance.weights)))
+    return {
+        "pair": pair.model_dump(mode="json"),
+        "arm": arm,
+        "weights": str(path),
+        "device": device,
+    }

@@ -1,0 +1,50 @@
+"""The errors that reach a user, each with the exit code of the command line."""
+
+from __future__ import annotations
+
+
+class KdbenchError(Exception):
+    """What happened, where, and what to do next, in one sentence.
+
+    `exit_code` is what the command line returns when this error ends it.
+    """
+
+    exit_code = 2
+
+
+class UnknownName(KdbenchError):
+    """A name that no registry holds."""
+
+
+class BadSpec(KdbenchError):
+    """A pair, suite or plug-in whose description is wrong."""
+
+
+class StoreError(KdbenchError):
+    """The output folder cannot be used: unwritable, locked, full or damaged."""
+
+
+class WeightsError(KdbenchError):
+    """A weight file is missing, damaged or not the published one."""
+
+
+class MissingExtra(KdbenchError):
+    """A package of an optional extra is needed and not installed."""
+
+
+class Diverged(KdbenchError):
+    """Training reached a non-finite loss or weight; the run becomes a record with this reason."""
+
+    exit_code = 4
+
+
+class NothingMeasured(KdbenchError):
+    """No run was left to do, or none could be measured."""
+
+    exit_code = 4
+
+
+class Interrupted(KdbenchError):
+    """The user stopped the command; finished work is kept."""
+
+    exit_code = 130

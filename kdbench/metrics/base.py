@@ -1,0 +1,149 @@
+"""What a metric is, what it is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from torch import Tensor
+
+from kdbench.record import Interval
+
+Kind = Literal["set", "per-image", "paired"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """A set of images with everything that one pass of the task's extractor says of it.
+
+    Compared by identity, so that whatever two metrics share is computed once.
+    """
+
+    images: Tensor
+    """(N, C, H, W), uint8; points of the plane are (N, 2, 1, 1), float32."""
+    labels: Tensor
+    """(N,), int64: the condition under which each image was asked for."""
+    features: Tensor | None = None
+    """(N, D), float32."""
+    logits: Tensor | None = None
+    """(N, classes), float32: the extractor's own classification."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def block(self, start: int, stop: int) -> ImageSet:
+        """Images `start` to `stop` − 1 as a set of their own."""
+        part = slice(start, stop)
+        return ImageSet(
+            self.images[part],
+            self.labels[part],
+            None if self.features is None else self.features[part],
+            None if self.logits is None else self.logits[part],
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval, or the reason why there is none."""
+
+    value: float | None
+    interval: Interval | None = None
+    reason: str | None = None
+    details: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Use:
+    """A metric as a task uses it: on how many images, in how many disjoint blocks."""
+
+    metric: str
+    n: int
+    """Images a block."""
+    blocks: int = 1
+    """Disjoint blocks of generated images; more than one gives a t interval over them."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A registered metric: a function with what a reader must know of it.
+
+    A `set` metric is called with (generated, reference) and returns an `Estimate`; a `per-image`
+    one with images (N, C, H, W) and returns N numbers; a `paired` one with images and targets of
+    the same shape and returns N numbers. The harness makes mean, interval and n of the latter two.
+    """
+
+    function: Callable[..., Estimate | Tensor]
+    name: str
+    version: int
+    kind: Kind
+    higher_is_better: bool | None
+    unit: str | None
+    bounds: tuple[float | None, float | None]
+    needs_features: bool
+    equal_n: bool
+    protocol: str
+    source: str
+
+    @property
+    def id(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+    def __call__(self, *sets: ImageSet | Tensor) -> Estimate | Tensor:
+        """The value or the values of the function itself."""
+        return self.function(*sets)
+
+
+def metric(
+    *,
+    kind: Kind,
+    higher_is_better: bool | None,
+    name: str | None = None,
+    version: int = 1,
+    unit: str | None = None,
+    bounds: tuple[float | None, float | None] = (None, None),
+    needs_features: bool = False,
+    equal_n: bool = False,
+    protocol: str = "",
+    source: str = "",
+) -> Callable[[Callable[..., Estimate | Tensor]], Metric]:
+    """Make a metric of a function.
+
+    Args:
+        kind: what it is called with, see `Metric`.
+        higher_is_better: None where neither direction is better by itself.
+        name: the function's own name with `-` for `_` if not given.
+        version: raised whenever a value can change.
+        unit: of the value.
+        bounds: the least and the greatest value that can occur.
+        needs_features: whether the task's extractor must have seen the images.
+        equal_n: whether both sets must have the same size (nearest-neighbour metrics).
+        protocol: settings that a value depends on; compared literally.
+        source: paper and equation, or library.
+
+    Example:
+        >>> @metric(kind="per-image", higher_is_better=None, source="mean grey level")
+        ... def brightness(images):
+        ...     return images.double().mean(dim=(1, 2, 3))
+        >>> brightness.id
+        'brightness@1'
+    """
+
+    def make(function: Callable[..., Estimate | Tensor]) -> Metric:
+        own = cast(str, getattr(function, "__name__", "metric")).replace("_", "-")
+        return Metric(
+            function=function,
+            name=name or own,
+            version=version,
+            kind=kind,
+            higher_is_better=higher_is_better,
+            unit=unit,
+            bounds=bounds,
+            needs_features=needs_features,
+            equal_n=equal_n,
+            protocol=protocol,
+            source=source,
+        )
+
+    return make

@@ -1,0 +1,122 @@
+"""Whether images are of the class that was asked for, as the task's extractor sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdbench.errors import NothingMeasured
+from kdbench.metrics.base import Estimate, ImageSet, metric
+from kdbench.metrics.intervals import LEVEL, RESAMPLES, wilson
+from kdbench.record import Interval
+from kdbench.seeds import seed
+
+
+@metric(
+    kind="set",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    needs_features=True,
+    protocol="argmax of the extractor's logits against the label asked for",
+    source="Ravuri and Vinyals 2019, arXiv:1905.10887, the reverse direction; Wilson 1927",
+)
+def class_accuracy(generated: ImageSet, reference: ImageSet | None) -> Estimate:
+    """Share of generated images that the extractor takes for the class that was asked for.
+
+    The extractor errs too: its share on real images is the mark to compare with, not 1.
+
+    Args:
+        generated: logits (N, classes), float32, and labels (N,), int64.
+        reference: not used.
+
+    Raises:
+        NothingMeasured: there are no logits, or some are not finite.
+    """
+    hits = int((predicted_classes(generated) == generated.labels).sum())
+    return Estimate(hits / len(generated), wilson(hits, len(generated)))
+
+
+@metric(
+    kind="set",
+    higher_is_better=False,
+    bounds=(0.0, 1.0),
+    needs_features=True,
+    protocol="total variation between predicted and asked class shares of the same images",
+    source="total variation ½ Σ|p - q|; Efron and Tibshirani 1993, ch. 13",
+)
+def class_divergence(generated: ImageSet, reference: ImageSet | None) -> Estimate:
+    """Total variation between the classes that came out and the classes that were asked for.
+
+    It is the share of images that would have to change class for the counts to agree: 0 to 1 in
+    every case, where a Kullback-Leibler divergence is infinite as soon as one class is lost.
+
+    The value is a norm of a mean, so a percentile bootstrap would sit above it. The interval is
+    value ± the 95 % quantile of the norm of (resampled mean - mean), which holds by the triangle
+    inequality. Where every image errs alike, resampling shows no spread and there is no interval.
+
+    Args:
+        generated: logits (N, classes), float32, and labels (N,), int64.
+        reference: not used.
+
+    Raises:
+        NothingMeasured: there are no logits, or some are not finite.
+    """
+    table = confusion(predicted_classes(generated), generated.labels)
+    value = _total_variation(table)
+    half = _radius(table)
+    if half == 0:
+        return Estimate(
+            value, None, "No interval: all images err alike, so resampling is constant."
+        )
+    interval = Interval(
+        level=LEVEL,
+        low=max(value - half, 0.0),
+        high=min(value + half, 1.0),
+        source="sampling",
+        method="bootstrap-norm",
+    )
+    return Estimate(value, interval, None, {"resamples": float(RESAMPLES)})
+
+
+def predicted_classes(images: ImageSet) -> Tensor:
+    """(N,) class of the largest logit.
+
+    Raises:
+        NothingMeasured: there are no logits, or some are not finite.
+    """
+    if images.logits is None:
+        raise NothingMeasured("The generated images have no logits: the extractor must classify.")
+    if not images.logits.isfinite().all():
+        raise NothingMeasured("Some logits of the generated images are not finite.")
+    return images.logits.argmax(1)
+
+
+def confusion(predicted: Tensor, asked: Tensor) -> Tensor:
+    """(classes, classes) counts, float64: row is the class asked for, column the one predicted.
+
+    >>> confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
+    classes = int(torch.stack([predicted, asked]).max()) + 1
+    pairs = torch.bincount(asked * classes + predicted, minlength=classes**2)
+    return pairs.reshape(classes, classes).double()
+
+
+def _excess(table: Tensor) -> Tensor:
+    """(…, classes) predicted minus asked class shares of (…, classes, classes) counts."""
+    return (table.sum(-2) - table.sum(-1)) / table.sum((-2, -1))[..., None]
+
+
+def _total_variation(table: Tensor) -> float:
+    return float(_excess(table).abs().sum() / 2)
+
+
+def _radius(table: Tensor) -> float:
+    """Quantile of half the norm by which resampled excesses differ from the observed one."""
+    n, draw = int(table.sum()), np.random.default_rng(seed("class-divergence"))
+    cells = table.flatten()
+    counts = draw.multinomial(n, (cells / n).numpy(), size=RESAMPLES)
+    resampled = torch.from_numpy(counts).double().reshape(-1, *table.shape)
+    norms = (_excess(resampled) - _excess(table)).abs().sum(-1) / 2
+    return float(norms.quantile(LEVEL))

@@ -1,0 +1,93 @@
+"""The networks that judge digits: the extractor `digits-cnn@1` and a separate auxiliary one.
+
+Both are classifiers trained on the training split of `digits@1` only. Metrics see `digits-cnn`;
+methods that want a perceptual network may use `digits-aux`, which differs in seed and
+architecture. Distances in these features are `FD[digits-cnn]`, never FID.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kdbench.metrics.features.base import Extractor, load_extractor
+
+
+class DigitsCNN(nn.Module):
+    """Four convolutions and two linear layers; features are the inputs of the last one."""
+
+    def __init__(self, channels: int = 32, features: int = 64, classes: int = 10) -> None:
+        super().__init__()
+        c = channels
+        widths = [(1, c, 1), (c, c, 1), (c, 2 * c, 2), (2 * c, 2 * c, 1)]
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(i, o, 3, stride=s, padding=1) for i, o, s in widths
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for _, o, _ in widths)
+        self.features = nn.Linear(2 * c * 4, features)
+        self.head = nn.Linear(features, classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (N, 1, 8, 8) to features (N, 64) and logits (N, 10)."""
+        x = images.float() / 127.5 - 1
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = F.silu(norm(convolution(x)))
+        features = self.features(F.avg_pool2d(x, 2).flatten(1))
+        return features, self.head(F.relu(features))
+
+
+class DigitsMLP(nn.Module):
+    """Two hidden layers: unlike the extractor in kind, so that learning from it is no leak."""
+
+    def __init__(self, width: int = 128, classes: int = 10) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(
+            nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (N, 1, 8, 8) to features (N, 128) and logits (N, 10)."""
+        features = self.hidden((images.float() / 127.5 - 1).flatten(1))
+        return features, self.head(features)
+
+
+def digits_cnn() -> Extractor:
+    """The evaluation extractor `digits-cnn@1`."""
+    return load_extractor("digits-cnn@1", DigitsCNN)
+
+
+def digits_aux() -> Extractor:
+    """The auxiliary classifier `digits-aux@1`, for methods."""
+    return load_extractor("digits-aux@1", DigitsMLP)
+
+
+def train_classifier(
+    network: nn.Module, images: Tensor, labels: Tensor, *, seed: int, steps: int = 1500
+) -> nn.Module:
+    """Train a judge: AdamW along a cosine, shifts by one pixel, grey noise, smoothed labels.
+
+    Args:
+        network: uint8 images to (features, logits); changed in place and returned in eval mode.
+        images: training split, uint8 (N, 1, 8, 8).
+        labels: (N,), int64.
+        seed: of the order, the shifts and the noise; seed the network before building it.
+        steps: updates with 128 images each.
+    """
+    torch.manual_seed(seed)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    network.train()
+    for step in range(steps):
+        chosen = torch.randint(len(images), (128,))
+        x = images[chosen].float()
+        if step % 2:
+            x = torch.roll(x, torch.randint(-1, 2, (2,)).tolist(), dims=(2, 3))
+        _, logits = network(x + 8 * torch.randn_like(x))
+        loss = F.cross_entropy(logits, labels[chosen], label_smoothing=0.05)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    return network.eval()

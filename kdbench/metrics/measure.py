@@ -1,0 +1,195 @@
+"""Measuring: one metric on one generator's images, and extracting what metrics share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdbench.errors import BadSpec, NothingMeasured
+from kdbench.metrics.base import Estimate, ImageSet, Metric, Use
+from kdbench.metrics.intervals import (
+    RESAMPLES,
+    blocks_interval,
+    bootstrap,
+    clipped,
+    standard_error_of_mean,
+)
+
+FeatureFunction = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+"""uint8 (N, C, H, W) to features (N, D) and logits (N, classes), float32, or None for logits."""
+
+
+def measure(
+    metric: Metric,
+    *,
+    use: Use,
+    generated: ImageSet,
+    reference: ImageSet | None,
+    targets: Tensor | None,
+) -> Estimate:
+    """The value of `metric` with its interval, on the first `use.n x use.blocks` images.
+
+    A `set` metric is taken on each block of `use.n` generated images against the reference. One
+    block keeps the metric's own interval; over two or more, the value is the mean, details are
+    means, and the interval is Student t over the blocks, conditional on the reference. Where sets
+    must be of equal size, the reference is cut to its first `use.n` images.
+
+    A `per-image` or `paired` metric gives the mean over all these images with a bootstrap
+    interval over them; details have `median`, `p5` (5th percentile) and `resamples`.
+
+    Intervals are clipped to the metric's bounds.
+
+    Args:
+        generated: what a generator made, with features where the metric needs them.
+        reference: what a `set` metric compares with.
+        targets: (N, C, H, W), what a `paired` metric compares with, image by image.
+
+    Raises:
+        NothingMeasured: fewer images than asked for, no features, no reference or targets where
+            they are needed, or targets of another shape.
+        BadSpec: the metric's function does not give what its kind promises.
+    """
+    n = use.n * use.blocks
+    if min(use.n, use.blocks, n - 1) < 1:
+        raise NothingMeasured(f"{metric.id} is used on {n} images: at least 2 are needed.")
+    if len(generated) < n:
+        raise NothingMeasured(
+            f"{metric.id} is used on {n} images ({use.blocks} x {use.n}), and only "
+            f"{len(generated)} were generated."
+        )
+    if metric.kind == "set":
+        return _measure_set(metric, use, generated, reference)
+    values = _image_values(metric, generated.images[:n], targets)
+    return _over_images(metric, values)
+
+
+def extract(
+    extractor: FeatureFunction, images: Tensor, labels: Tensor, *, chunk: int = 250
+) -> ImageSet:
+    """Features and logits of images, in chunks of one size.
+
+    The last chunk is padded by repeating its last image, so that the arithmetic, and on CPU every
+    bit, is the same whatever the number of images.
+
+    Args:
+        extractor: see `FeatureFunction`; an `Extractor` is one.
+        images: (N, C, H, W), uint8.
+        labels: (N,), int64.
+        chunk: images at a time.
+
+    Returns:
+        The images with features and logits, float32, on the CPU.
+
+    Raises:
+        NothingMeasured: there are no images.
+    """
+    if len(images) == 0:
+        raise NothingMeasured("There are no images to extract features from.")
+    features, logits = [], []
+    with torch.inference_mode():
+        for part in torch.split(images, chunk):
+            index = torch.arange(chunk).clamp(max=len(part) - 1)
+            own, classes = extractor(part[index])
+            features.append(own[: len(part)].float().cpu())
+            if classes is not None:
+                logits.append(classes[: len(part)].float().cpu())
+    return ImageSet(images, labels, torch.cat(features), torch.cat(logits) if logits else None)
+
+
+@lru_cache(maxsize=32)
+def _block(images: ImageSet, start: int, stop: int) -> ImageSet:
+    """One and the same block for every metric, so that what metrics share is computed once."""
+    return images.block(start, stop)
+
+
+def _measure_set(
+    metric: Metric, use: Use, generated: ImageSet, reference: ImageSet | None
+) -> Estimate:
+    if metric.needs_features and generated.features is None:
+        raise NothingMeasured(f"{metric.id} needs features: run the task's extractor first.")
+    if metric.equal_n and reference is not None:
+        if len(reference) < use.n:
+            raise NothingMeasured(
+                f"{metric.id} compares sets of equal size: the reference has {len(reference)} "
+                f"images and a block {use.n}. Use fewer images a block."
+            )
+        reference = _block(reference, 0, use.n)
+    blocks = [_block(generated, i * use.n, (i + 1) * use.n) for i in range(use.blocks)]
+    estimates = [_set_value(metric, block, reference) for block in blocks]
+    for estimate in estimates:
+        if estimate.value is None:
+            return Estimate(None, None, estimate.reason or f"{metric.id} gave no value.")
+    return _over_blocks(metric, estimates) if use.blocks > 1 else _single(metric, estimates[0])
+
+
+def _set_value(metric: Metric, generated: ImageSet, reference: ImageSet | None) -> Estimate:
+    estimate = metric.function(generated, reference)
+    if not isinstance(estimate, Estimate):
+        raise BadSpec(f"{metric.id} is a set metric and must return an Estimate.")
+    if estimate.value is not None and not math.isfinite(estimate.value):
+        return Estimate(None, None, f"{metric.id} is {estimate.value} on these images.")
+    return estimate
+
+
+def _single(metric: Metric, estimate: Estimate) -> Estimate:
+    """One block: the metric's own interval, or why there is none."""
+    if estimate.interval is None:
+        reason = estimate.reason or f"No interval: {metric.id} has one from two blocks on."
+        return replace(estimate, reason=reason)
+    return replace(estimate, interval=clipped(estimate.interval, metric.bounds))
+
+
+def _over_blocks(metric: Metric, estimates: list[Estimate]) -> Estimate:
+    values = [estimate.value for estimate in estimates if estimate.value is not None]
+    details: dict[str, float | None] = {
+        name: _mean([estimate.details.get(name) for estimate in estimates])
+        for name in estimates[0].details
+    }
+    details["standard_error"] = standard_error_of_mean(values)
+    interval = clipped(blocks_interval(values), metric.bounds)
+    return Estimate(float(np.mean(values)), interval, None, details)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def _image_values(metric: Metric, images: Tensor, targets: Tensor | None) -> Tensor:
+    """(N,) numbers, one an image."""
+    if metric.kind == "paired":
+        if targets is None:
+            raise NothingMeasured(f"{metric.id} compares with targets, and this task has none.")
+        pairs = targets[: len(images)]
+        if pairs.shape != images.shape:
+            raise NothingMeasured(
+                f"{metric.id} compares images of one shape: the targets are {tuple(pairs.shape)} "
+                f"and the images {tuple(images.shape)}."
+            )
+        values = metric.function(images, pairs)
+    else:
+        values = metric.function(images)
+    if not isinstance(values, Tensor) or values.shape != (len(images),):
+        raise BadSpec(f"{metric.id} is a {metric.kind} metric and must return a number an image.")
+    return values
+
+
+def _over_images(metric: Metric, values: Tensor) -> Estimate:
+    numbers = values.detach().double().cpu().numpy()
+    failed = int((~np.isfinite(numbers)).sum())
+    if failed:
+        reason = f"{metric.id} is not finite for {failed} of {len(numbers)} images."
+        return Estimate(None, None, reason)
+    details: dict[str, float | None] = {
+        "median": float(np.median(numbers)),
+        "p5": float(np.quantile(numbers, 0.05)),
+        "resamples": float(RESAMPLES),
+    }
+    interval = clipped(bootstrap(numbers), metric.bounds)
+    return Estimate(float(numbers.mean()), interval, None, details)

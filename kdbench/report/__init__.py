@@ -1,0 +1,1 @@
+"""Tables, comparisons, plots and image grids, made from records alone; never imports torch."""

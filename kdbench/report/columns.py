@@ -1,0 +1,162 @@
+"""The columns of a leaderboard: what they are called and what a row shows in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kdbench.record import Score, Training
+from kdbench.report.conditions import Conditions, most_common
+from kdbench.report.cost_choice import choose_cost, estimate_cost
+from kdbench.report.facts import TaskFacts
+from kdbench.report.formats import format_count, format_number
+from kdbench.report.rows import Row
+from kdbench.report.table import Cell, Column, estimate_cell, missing_cell, number_cell
+from kdbench.statistics import Estimated
+
+_ORDER = ("fd", "precision", "recall", "density", "coverage", "class-accuracy", "psnr", "ssim")
+"""Metrics after the main one, by the start of their name; others follow in alphabetical order."""
+_TITLES = {"kid": "KID", "fd": "FD", "psnr": "PSNR", "wasserstein2": "Wasserstein-2"}
+_COSTS = (("latency_ms", 1), ("throughput_img_s", 64), ("peak_memory_mib", None))
+_COST_TITLES = {
+    "latency_ms": "latency (ms)",
+    "throughput_img_s": "throughput (img/s)",
+    "peak_memory_mib": "peak memory (MiB)",
+}
+_NO_TRAINING = {"published": "published weights: training not repeated", "none": "no training"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A column with the function that fills it, and what is said of it below the table."""
+
+    column: Column
+    cell: Callable[[Row], Cell]
+    note: str
+
+
+def metrics_of(rows: Sequence[Row], facts: TaskFacts) -> list[str]:
+    """Every metric with a held-out value in some row, the main one first."""
+    found = {
+        score.metric
+        for row in rows
+        for record in row.finished
+        for score in record.scores
+        if score.split == "held-out" and score.value is not None
+    }
+
+    def place(metric: str) -> tuple[bool, int, str]:
+        starts = [i for i, name in enumerate(_ORDER) if metric.startswith((f"{name}@", f"{name}-"))]
+        return metric != facts.main, (starts or [len(_ORDER)])[0], metric
+
+    return sorted(found, key=place)
+
+
+def score_columns(rows: Sequence[Row], facts: TaskFacts) -> list[Measured]:
+    """One column for each metric of the rows."""
+    return [_score_column(rows, metric) for metric in metrics_of(rows, facts)]
+
+
+def _score_column(rows: Sequence[Row], metric: str) -> Measured:
+    usual = most_common(c for row in rows for c in _conditions(row, metric))
+    example = next(s for row in rows for s in row.scores(metric).values() if s.value is not None)
+    title = title_of(example)
+
+    def cell(row: Row) -> Cell:
+        estimate = row.estimate(metric)
+        unlike = [c for c in _conditions(row, metric) if usual and not c.agree(usual)]
+        if estimate.value is not None and unlike:
+            note = f"not to be ranked: {unlike[0].describe()}"
+            estimate = _with_reason(estimate, note)
+        return estimate_cell(estimate)
+
+    arrow = {True: " ↑", False: " ↓", None: ""}[example.higher_is_better]
+    size = f" (n = {example.n:,})" if metric.startswith("fd@") else ""
+    note = f"{title} ({metric}): {usual.describe()}." if usual else ""
+    return Measured(Column(metric, title + size + arrow, "estimate"), cell, note)
+
+
+def _conditions(row: Row, metric: str) -> set[Conditions]:
+    """The row's conditions, without the reference where every seed has its own."""
+    found = row.conditions(metric)
+    if len({c.reference for c in found}) > 1:
+        return {c.pooled for c in found}
+    return found
+
+
+def _with_reason(estimate: Estimated, reason: str) -> Estimated:
+    both = "; ".join(filter(None, (estimate.reason, reason)))
+    return Estimated(estimate.value, estimate.low, estimate.high, estimate.n, both)
+
+
+def title_of(score: Score) -> str:
+    """What readers call a metric: `FD[digits-cnn@1]`, `PSNR to teacher (dB)`."""
+    name, title = score.metric.partition("@")[0], short_title(score.metric)
+    if name == "fd" and score.extractor:
+        title += f"[{score.extractor.partition(':')[0]}]"
+    if name.startswith(("psnr", "ssim")) and "teacher" in score.protocol:
+        title += " to teacher"
+    return f"{title} ({score.unit})" if score.unit else title
+
+
+def short_title(metric: str) -> str:
+    """What readers call a metric where there is little room: `KID`.
+
+    >>> short_title("class-accuracy@1")
+    'class accuracy'
+    """
+    name = metric.partition("@")[0]
+    return _TITLES.get(name, "SSIM" if name.startswith("ssim") else name.replace("-", " "))
+
+
+def cost_columns(rows: Sequence[Row]) -> list[Measured]:
+    """One column for each cost that some row has."""
+    columns = (_cost_column(rows, metric, batch) for metric, batch in _COSTS)
+    return [column for column in columns if column is not None]
+
+
+def _cost_column(rows: Sequence[Row], metric: str, batch: int | None) -> Measured | None:
+    choice = choose_cost([r for row in rows for r in row.finished], metric, batch=batch)
+    if choice is None:
+        return None
+    size = "" if choice.batch is None else f", batch {choice.batch}"
+    boundary = f"boundary {choice.boundary}, " if choice.boundary else ""
+    return Measured(
+        Column(metric, _COST_TITLES[metric] + size, "estimate"),
+        lambda row: estimate_cell(estimate_cost(row, choice)),
+        f"{_COST_TITLES[metric]}: {boundary}conditions {choice.config_key[:12]}{size}.",
+    )
+
+
+def training_columns(rows: Sequence[Row]) -> list[Measured]:
+    """What the trainings cost, prerequisites counted; left out where nothing was trained."""
+    if not any(record.training for row in rows for record in row.finished):
+        return []
+    return [
+        Measured(
+            Column("training_chain_macs", "training MACs", "number"),
+            lambda row: _training_cell(row, lambda training: training.chain_macs, format_count),
+            "Training MACs: multiply-accumulates with every prerequisite, backward counted; "
+            "published teachers excluded. Means over seeds.",
+        ),
+        Measured(
+            Column("training_seconds", "training (s)", "number"),
+            lambda row: _training_cell(row, lambda training: training.seconds, format_number),
+            "Training seconds: this training alone, on the machine of the record.",
+        ),
+    ]
+
+
+def _training_cell(
+    row: Row, amount: Callable[[Training], float], form: Callable[[float], str]
+) -> Cell:
+    amounts = [amount(record.training) for record in row.finished if record.training]
+    if not amounts:
+        return missing_cell(_NO_TRAINING.get(row.identity.origin, "not recorded"))
+    return number_cell(sum(amounts) / len(amounts), form=form)
+
+
+def parameters_cell(row: Row) -> Cell:
+    """Parameters of the network that is sampled."""
+    reason = "no network" if row.identity.nfe == 0 else "not recorded"
+    return number_cell(row.identity.parameters, reason=reason, form=format_count)

@@ -1,0 +1,157 @@
+"""The leaderboard of one task: every row, grouped by its number of calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kdbench.report.anchors import may_rank
+from kdbench.report.columns import (
+    Measured,
+    cost_columns,
+    parameters_cell,
+    score_columns,
+    training_columns,
+)
+from kdbench.report.facts import TaskFacts
+from kdbench.report.formats import describe_calls, format_estimate
+from kdbench.report.leader import find_leader
+from kdbench.report.rows import Row
+from kdbench.report.table import Cell, Column, Group, Table, number_cell
+
+ROLES = ("teacher", "student", "scratch", "few-step", "inherited", "trivial", "floor")
+"""The order of roles within a group."""
+_RANKED = ("student", "scratch", "few-step", "inherited")
+_IDENTITY = ("role", "row", "method", "nfe", "parameters")
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """One table with what is said below it."""
+
+    table: Table
+    quality: Table
+    """The columns of identity and quality."""
+    cost: Table | None
+    """The columns of identity and cost; None where no cost was measured."""
+    notes: tuple[str, ...]
+
+
+def make_leaderboard(rows: Sequence[Row], facts: TaskFacts) -> Leaderboard:
+    """Teachers first, then each number of calls with its controls, then trivial and floor."""
+    scores = score_columns(rows, facts)
+    costs = [*cost_columns(rows), *training_columns(rows)]
+    columns = [*_identity_columns(), *scores, *costs, _seeds_column()]
+    table = Table(
+        columns=tuple(measured.column for measured in columns),
+        groups=tuple(
+            Group(
+                title,
+                _draw_group(group, columns, leader=_leader(group, rows, facts), main=facts.main),
+            )
+            for title, group in _group(rows, facts)
+        ),
+    )
+    return Leaderboard(
+        table=table,
+        quality=table.select({*_IDENTITY, "seeds", *(m.column.key for m in scores)}),
+        cost=table.select({"role", "row", "nfe", *(m.column.key for m in costs)})
+        if costs
+        else None,
+        notes=_notes(rows, [*scores, *costs], facts),
+    )
+
+
+def _identity_columns() -> list[Measured]:
+    return [
+        Measured(Column("role", "role"), lambda row: Cell(row.identity.role), ""),
+        Measured(Column("row", "pair/arm"), _label_cell, ""),
+        Measured(Column("method", "method"), lambda row: Cell(row.identity.method or "none"), ""),
+        Measured(
+            Column("nfe", "calls (NFE)", "number"),
+            lambda row: number_cell(row.identity.nfe, reason="not recorded"),
+            "",
+        ),
+        Measured(Column("parameters", "parameters", "number"), parameters_cell, ""),
+    ]
+
+
+def _seeds_column() -> Measured:
+    return Measured(Column("seeds", "seeds"), lambda row: Cell(row.seeds), "")
+
+
+def _label_cell(row: Row) -> Cell:
+    reference = ("reference teacher of its family",) if row.identity.reference else ()
+    return Cell(row.label, note="; ".join((*reference, *row.marks)) or None)
+
+
+def _leader(group: Sequence[Row], rows: Sequence[Row], facts: TaskFacts) -> Row | None:
+    """The row of a group that may be set in bold."""
+    ranked = [row for row in group if row.identity.role in _RANKED]
+    leader = find_leader(ranked, facts)
+    return leader if leader is not None and may_rank(leader, rows, facts) else None
+
+
+def _draw_group(
+    group: Sequence[Row], columns: Sequence[Measured], *, leader: Row | None, main: str
+) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        tuple(
+            replace(measured.cell(row), strong=row is leader and measured.column.key == main)
+            for measured in columns
+        )
+        for row in group
+    )
+
+
+def _group(rows: Sequence[Row], facts: TaskFacts) -> list[tuple[str, list[Row]]]:
+    teachers = [row for row in rows if row.identity.role == "teacher"]
+    marks = [row for row in rows if row.identity.role in ("trivial", "floor")]
+    others = [row for row in rows if row.identity.role in _RANKED]
+    calls = sorted({row.identity.nfe for row in others if row.identity.nfe is not None})
+    groups = [("Teachers", sorted(teachers, key=_by_family))]
+    for nfe in calls:
+        group = [row for row in others if row.identity.nfe == nfe]
+        groups.append((describe_calls(nfe), sorted(group, key=lambda row: _by_role(row, facts))))
+    unknown = [row for row in others if row.identity.nfe is None]
+    groups.append(("Number of calls not recorded", unknown))
+    groups.append(("Marks", sorted(marks, key=lambda row: _by_role(row, facts))))
+    return [(title, group) for title, group in groups if group]
+
+
+def _by_family(row: Row) -> tuple[str, bool, int, str]:
+    identity = row.identity
+    return identity.family, not identity.reference, -(identity.nfe or 0), row.label
+
+
+def _by_role(row: Row, facts: TaskFacts) -> tuple[int, bool, float, str]:
+    value = row.estimate(facts.main).value
+    rank = 0.0 if value is None else facts.rank(value)
+    return ROLES.index(row.identity.role), value is None, rank, row.label
+
+
+def _notes(rows: Sequence[Row], columns: Sequence[Measured], facts: TaskFacts) -> tuple[str, ...]:
+    floors = [row for row in rows if row.identity.role == "floor"]
+    return (
+        "Scores are of the held-out split: means over training seeds with 95 % Student t "
+        "intervals; a row with a single value shows the interval of sampling that was measured "
+        "with it.",
+        "Within a group rows are sorted by role and mean, which is no ranking. Bold: separated "
+        "from every other row with as many calls (paired t tests by seed, Holm), where the teacher "
+        "leads the anchor by more than the margin on validation; otherwise nothing is bold.",
+        "Seeds: finished of all. Of a row with an unfinished seed nothing is claimed.",
+        *_teacher_notes(rows),
+        *(f"Floor ({row.label}): {format_estimate(row.estimate(facts.main))}." for row in floors),
+        *(measured.note for measured in columns if measured.note),
+    )
+
+
+def _teacher_notes(rows: Sequence[Row]) -> list[str]:
+    """How many teachers stand behind the students, for each teacher that is named."""
+    teachers = {teacher for row in rows for teacher in row.teachers}
+    counts = Counter(name for name, _ in teachers)
+    if not counts:
+        return []
+    named = ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
+    return [f"Conditional on the teachers used ({named}): nothing is said of other teachers."]

@@ -1,0 +1,77 @@
+"""The leaderboard of all tasks as one Markdown page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kdbench.report.comparison_table import ComparisonTables
+from kdbench.report.escape import escape_markdown
+from kdbench.report.facts import TaskFacts
+from kdbench.report.leaderboard import Leaderboard
+from kdbench.report.table import to_markdown
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file beside the page, and what it shows in words."""
+
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says of one task."""
+
+    facts: TaskFacts
+    leaderboard: Leaderboard
+    comparisons: ComparisonTables | None
+    plots: tuple[Picture, ...]
+    grid: Picture | None
+    notes: tuple[str, ...]
+
+
+def write_page(sections: Sequence[Section], *, title: str, notes: Sequence[str]) -> str:
+    """The whole page."""
+    parts = [f"# {escape_markdown(title)}", _list(notes), *map(_section, sections)]
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def _section(section: Section) -> str:
+    facts = section.facts
+    kind = f": {escape_markdown(facts.kind)}" if facts.kind else ""
+    direction = "higher" if facts.higher_is_better else "lower"
+    parts = [
+        f"## {escape_markdown(facts.task)}{kind}",
+        f"Main metric: {escape_markdown(facts.main)}, {direction} is better; differences below "
+        f"{facts.margin:g} do not matter.",
+        *map(_picture, section.plots),
+        "### Quality",
+        to_markdown(section.leaderboard.quality),
+        *_costs(section.leaderboard),
+        _list(section.leaderboard.notes),
+        *_comparisons(section.comparisons),
+        *(["### Images", _picture(section.grid)] if section.grid else []),
+        _list(section.notes),
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts if part)
+
+
+def _costs(leaderboard: Leaderboard) -> list[str]:
+    return [] if leaderboard.cost is None else ["### Cost", to_markdown(leaderboard.cost)]
+
+
+def _comparisons(tables: ComparisonTables | None) -> list[str]:
+    if tables is None:
+        return []
+    parts = [f"### {title}\n\n{to_markdown(table)}" for title, table in tables.parts]
+    return [*parts, _list(tables.notes)]
+
+
+def _picture(picture: Picture) -> str:
+    return f"![{escape_markdown(picture.caption)}]({picture.file})"
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {escape_markdown(line)}" for line in lines)

@@ -1,0 +1,269 @@
+"""One run through its rooms: load or train, sample, measure, record; a failure becomes a record.
+
+A job is all arms of one pair at one seed, because they share a network. The runner decides what
+is already done: keys are its own.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from kdbench import registry
+from kdbench.environment import code_sha256, describe_code, describe_environment
+from kdbench.errors import Diverged, KdbenchError, StoreError, WeightsError
+from kdbench.keys import KEY_VERSION, resolved_params
+from kdbench.plan import compared_with
+from kdbench.record import (
+    SCHEMA,
+    Code,
+    Identity,
+    Keys,
+    Provenance,
+    Record,
+    Status,
+    Training,
+)
+from kdbench.scoring import Targets, score
+from kdbench.spec import Pair, Run
+from kdbench.stages import SPLITS, Samples, Stages, shared_task
+from kdbench.store import Store, run_key
+from kdbench.tasks.base import Task, sha256_of
+
+GALLERY = 20
+"""Images of the held-out inputs that travel with a record."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run."""
+
+    task: str
+    pair: str
+    arm: str
+    seed: int
+    status: Status
+    reason: str | None
+    did: str
+    """`trained`, `measured` or `nothing` (it was all there)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """Executes runs of one pair and seed in one store."""
+
+    store: Store
+    stages: Stages
+    command: str
+
+    def execute(self, runs: list[Run]) -> list[Outcome]:
+        """Make or complete the records of `runs`, which share a pair and a seed.
+
+        Raises:
+            WeightsError, StoreError, BadSpec: nothing of this job can be done; nothing recorded
+                is changed.
+        """
+        return [self._execute_one(run) for run in runs]
+
+    def prepare(self, pair: str, *, seed: int) -> None:
+        """Train or load a network that other runs need, without a record of its own."""
+        try:
+            self.stages.network(registry.pairs.load(pair), seed=seed)
+        except Diverged:
+            return  # the runs that need it say so in their records
+
+    def _execute_one(self, run: Run) -> Outcome:
+        pair = registry.pairs.load(run.pair)
+        task = shared_task(pair.task)
+        known = self.store.find_record(task.id, pair.id, run.arm, run.seed)
+        if known and known.status != "ok" and not self.stages.retry:
+            return _outcome(known, "nothing")
+        draft = _Draft(self, run, pair, task, known)
+        try:
+            record, did = draft.measured()
+        except Diverged as error:
+            record, did = draft.failed("diverged", str(error)), "trained"
+        except MemoryError as error:
+            record, did = draft.failed("oom", f"Out of memory: {error}"), "trained"
+        except (StoreError, WeightsError):
+            raise
+        except KdbenchError as error:
+            record, did = draft.failed("failed", str(error)), "trained"
+        except Exception as error:  # a method of a stranger may raise anything; it is recorded
+            record, did = draft.failed("failed", f"{type(error).__name__}: {error}"), "trained"
+        if did != "nothing":
+            self.store.put_record(record)
+        return _outcome(record, did)
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    """A record in the making."""
+
+    runner: Runner
+    run: Run
+    pair: Pair
+    task: Task
+    known: Record | None
+
+    def measured(self) -> tuple[Record, str]:
+        """The record with all its scores, and what had to be done for it."""
+        stages, known = self.runner.stages, self.known
+        samples = stages.samples(self.pair, arm=self.run.arm, seed=self.run.seed)
+        same = known is not None and known.keys is not None and known.keys.sample == samples.key
+        targets, no_targets = self._targets(samples)
+        stages.progress("measure", 0, 1)
+        before = {s.key: s for s in known.scores} if known and same else {}
+        scores = score(
+            self.task,
+            samples,
+            targets=targets,
+            no_targets=no_targets,
+            extra=self.run.metrics,
+            known=before,
+        )
+        if same and known is not None and all(s.key in before for s in scores):
+            return known, "nothing"
+        kept = [s for s in before.values() if s.key not in {t.key for t in scores}]
+        record = self._record("ok", None, samples)
+        record.scores = [*scores, *kept]
+        record.costs = list(known.costs) if known and same else []
+        record.artifacts |= self._gallery(samples)
+        return record, "measured"
+
+    def failed(self, status: Status, reason: str) -> Record:
+        """A record that says what went wrong."""
+        return self._record(status, reason, None)
+
+    def _targets(self, samples: Samples) -> tuple[Targets | None, str]:
+        """The teacher's images from the same inputs, or why there are none."""
+        beside = compared_with(self.pair)
+        if beside is None:
+            return None, "there is no teacher to compare with"
+        name, arm = beside
+        other = self.runner.stages.samples(registry.pairs.load(name), arm=arm, seed=self.run.seed)
+        if other.key == samples.key:
+            return None, "this is the teacher's own arm"
+        return Targets(other.key, f"{name}/{arm}", other.images["held-out"]), ""
+
+    def _gallery(self, samples: Samples) -> dict[str, str]:
+        """The first held-out images in one row, as PNG; nothing for points of the plane."""
+        images = samples.images["held-out"][:GALLERY]
+        if not self.task.quantised:
+            return {}
+        row = np.concatenate(list(images.permute(0, 2, 3, 1).numpy()), axis=1)
+        picture = Image.fromarray(row.squeeze(-1) if row.shape[-1] == 1 else row)
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        return {"gallery": self.runner.store.put_artifact(buffer.getvalue(), "png")}
+
+    def _record(self, status: Status, reason: str | None, samples: Samples | None) -> Record:
+        run, network = self.run, samples.network if samples else None
+        return Record(
+            schema=SCHEMA,
+            key=run_key(self.task.id, self.pair.id, run.arm, run.seed),
+            status=status,
+            reason=reason,
+            created=datetime.now(UTC).isoformat(timespec="microseconds"),
+            identity=self._identity(samples),
+            keys=self._keys(samples),
+            code=self._code,
+            environment=describe_environment(device=self.runner.stages.device, threads=1),
+            training=_training(network.training) if network and network.training else None,
+            artifacts=self._checkpoint(samples),
+            provenance=Provenance(
+                command=self.runner.command,
+                weights={network.name: network.sha256} if network else {},
+                data=self.task.split("train").sha256,
+            ),
+        )
+
+    def _checkpoint(self, samples: Samples | None) -> dict[str, str]:
+        network = samples.network if samples else None
+        if network is None or network.origin != "trained":
+            return {}
+        return {"checkpoint": network.path.name}
+
+    def _keys(self, samples: Samples | None) -> Keys | None:
+        if samples is None:
+            return None
+        load = samples.network.key if samples.network else samples.key
+        return Keys(version=KEY_VERSION, load=load, sample=samples.key)
+
+    @cached_property
+    def _code(self) -> Code:
+        code = describe_code().model_copy()
+        if self.pair.method:
+            code.method_sha256 = code_sha256(registry.methods.module(self.pair.method.name))
+        return code
+
+    def _identity(self, samples: Samples | None) -> Identity:
+        pair, run = self.pair, self.run
+        arm = pair.arms[run.arm]
+        network = samples.network if samples else None
+        origin = pair.method or pair.generator
+        beside = compared_with(pair)
+        return Identity(
+            suite=run.suite,
+            task=self.task.id,
+            pair=pair.id,
+            arm=run.arm,
+            role=arm.role,
+            reference=arm.reference,
+            main_metric=registry.metrics.resolve(self.task.main),
+            margin=self.task.margin,
+            family=pair.family,
+            method=origin.name if origin else None,
+            params_passed=origin.params if origin else {},
+            params=resolved_params(pair),
+            network=pair.network.name if pair.network else None,
+            sampler=shlex.join(
+                [arm.sampling.sampler, *(f"{k}={v}" for k, v in arm.sampling.args.items())]
+            ),
+            nfe=samples.nfe if samples else None,
+            parameters=_count_parameters(samples),
+            teacher="/".join(beside) if beside else None,
+            teacher_replicate=self._replicate(beside),
+            train_seed=run.seed,
+            tuning_trials=pair.tuning.trials,
+            origin="published"
+            if network and network.origin == "published"
+            else ("trained" if pair.method else "none"),
+            inputs=self._inputs(),
+        )
+
+    def _replicate(self, beside: tuple[str, str] | None) -> int | None:
+        teacher = registry.pairs.load(beside[0]) if beside else self.pair
+        return self.run.seed % len(teacher.weights) if teacher.weights else None
+
+    def _inputs(self) -> dict[str, str]:
+        task, seed = self.task, self.run.seed
+        inputs = {s: task.inputs(task.n, split=s, replicate=seed) for s in SPLITS}
+        return {s: sha256_of(i.latents, i.labels) for s, i in inputs.items()}
+
+
+def _training(kept: dict[str, Any]) -> Training:
+    facts = dict(kept)
+    chain: dict[str, float] = facts.pop("chain")
+    return Training(chain_macs=sum(chain.values()), **facts)
+
+
+def _count_parameters(samples: Samples | None) -> int | None:
+    from safetensors import safe_open
+
+    if samples is None or samples.network is None:
+        return None
+    with safe_open(samples.network.path, framework="np") as file:
+        return sum(int(np.prod(file.get_slice(n).get_shape())) for n in file.keys())  # noqa: SIM118
+
+
+def _outcome(record: Record, did: str) -> Outcome:
+    i = record.identity
+    return Outcome(i.task, i.pair, i.arm, i.train_seed, record.status, record.reason, did)

@@ -1,0 +1,167 @@
+"""The one optimiser loop that methods and controls share: EMA, clipping, divergence, resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kdbench.errors import Diverged
+from kdbench.seeds import seed
+from kdbench.spec import Budget
+from kdbench.training.checkpoint import (
+    load_checkpoint,
+    optimiser_tensors,
+    pack,
+    restore_optimiser,
+    save_checkpoint,
+    unpack,
+)
+from kdbench.training.ema import Ema
+from kdbench.training.ledger import CountedTeacher, Ledger
+from kdbench.training.method import Batch, Method, Setting
+
+CHECKPOINT_SECONDS = 10.0
+"""Longest work that a kill can undo."""
+CURVE_POINTS = 20
+"""Points of the recorded training curve."""
+
+
+@dataclass(eq=False)
+class Trainer:
+    """One training: a student, perhaps a teacher, a budget, and where its checkpoints go."""
+
+    student: nn.Module
+    teacher: CountedTeacher | None
+    budget: Budget
+    setting: Setting
+    checkpoint: Path
+    progress: Callable[[int, int], None] = lambda step, steps: None
+    step: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    _last_saved: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        split = self.setting.task.split("train")
+        self._images = self.setting.task.encode(split.images).to(self.setting.device)
+        self._labels = split.labels.to(self.setting.device)
+        self.ema = Ema(self.student, self.budget.ema)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has been spent so far."""
+        return self.setting.ledger
+
+    def run(self, method: Method) -> None:
+        """Train for the whole budget, from the last checkpoint where there is one.
+
+        Raises:
+            Diverged: a loss, a gradient or a weight is not finite; says at which update.
+        """
+        networks = {"student": self.student, **method.extra_networks()}
+        optimisers = {name: self._optimiser(network) for name, network in networks.items()}
+        self._resume(networks, optimisers)
+        started = time.monotonic() - self.ledger.seconds
+        while self.step < self.budget.steps:
+            torch.manual_seed(seed("update", self.setting.seed, self.step))
+            batch = self._draw()
+            for phase in method.phases:
+                self._update(method, phase, networks, optimisers[phase], batch)
+            self.ema.update(self.student, self.step)
+            self.step += 1
+            self.ledger.seconds = time.monotonic() - started
+            self._report(networks, optimisers)
+        if not all(torch.isfinite(t).all() for t in self.ema.network.state_dict().values()):
+            raise Diverged(f"A weight is not finite after {self.step} updates.")
+
+    def _optimiser(self, network: nn.Module) -> torch.optim.AdamW:
+        budget = self.budget
+        return torch.optim.AdamW(
+            [p for p in network.parameters() if p.requires_grad],
+            lr=budget.lr,
+            betas=budget.betas,
+            weight_decay=budget.weight_decay,
+        )
+
+    def _draw(self) -> Batch:
+        """A batch of real images, drawn with replacement."""
+        chosen = torch.randint(len(self._images), (self.budget.batch,)).to(self._images.device)
+        return Batch(self._images[chosen], self._labels[chosen], self.step)
+
+    def _update(
+        self,
+        method: Method,
+        phase: str,
+        networks: dict[str, nn.Module],
+        optimiser: torch.optim.Optimizer,
+        batch: Batch,
+    ) -> None:
+        rate = self.budget.lr * 0.5 * (1 + math.cos(math.pi * self.step / self.budget.steps))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        for name, network in networks.items():
+            network.train(name == phase or name == "student").requires_grad_(name == phase)
+
+        def update() -> float:
+            if phase == "student":
+                loss = method.loss(self.student, self.teacher, batch)
+            else:
+                loss = method.extra_loss(phase, self.student, self.teacher, batch)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return float(loss.detach())
+
+        loss = self.ledger.charge_update(phase, update)
+        norm = nn.utils.clip_grad_norm_(networks[phase].parameters(), self.budget.clip)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise Diverged(f"The {phase}'s loss or gradient is not finite at update {self.step}.")
+        optimiser.step()
+        if phase == "student":
+            self.ledger.images_seen += len(batch.labels)
+            self._note(loss, float(norm))
+
+    def _note(self, loss: float, norm: float) -> None:
+        every = max(1, self.budget.steps // CURVE_POINTS)
+        if self.step % every == 0 or self.step == self.budget.steps - 1:
+            self.curve.append({"step": self.step, "loss": loss, "grad_norm": norm})
+
+    def _report(
+        self, networks: dict[str, nn.Module], optimisers: dict[str, torch.optim.AdamW]
+    ) -> None:
+        if self.step % 20 == 0 or self.step == self.budget.steps:
+            self.progress(self.step, self.budget.steps)
+        if time.monotonic() - self._last_saved > CHECKPOINT_SECONDS:
+            self._save(networks, optimisers)
+            self._last_saved = time.monotonic()
+
+    def _save(
+        self, networks: dict[str, nn.Module], optimisers: dict[str, torch.optim.AdamW]
+    ) -> None:
+        tensors = pack("ema", self.ema.network.state_dict())
+        for name, network in networks.items():
+            tensors |= pack(f"network-{name}", network.state_dict())
+            tensors |= pack(f"optimiser-{name}", optimiser_tensors(optimisers[name]))
+        meta = {"step": self.step, "curve": self.curve, "ledger": self.ledger.as_dict()}
+        save_checkpoint(self.checkpoint, tensors, meta)
+
+    def _resume(
+        self, networks: dict[str, nn.Module], optimisers: dict[str, torch.optim.AdamW]
+    ) -> None:
+        found = load_checkpoint(self.checkpoint)
+        if found is None:
+            return
+        tensors, meta = found
+        self.ema.network.load_state_dict(unpack("ema", tensors))
+        for name, network in networks.items():
+            network.load_state_dict(unpack(f"network-{name}", tensors))
+            restore_optimiser(optimisers[name], unpack(f"optimiser-{name}", tensors))
+        self.step, self.curve = meta["step"], meta["curve"]
+        for name, value in meta["ledger"].items():
+            setattr(self.ledger, name, value)
+        self.ledger.restarts += 1
