@@ -1,6 +1,6 @@
 """Output distillation: one call of the student is the end of the teacher's trajectory.
 
-Luhman and Luhman 2021, arXiv:2101.02388, equation 6: min ‖S(σ_max z, σ_max, y) − x_T(z, y)‖² over
+Luhman and Luhman 2021, arXiv:2101.02388, section 3 (Denoising Student): min ‖S(σ_max z, σ_max, y) − x_T(z, y)‖² over
 stored pairs (z, x_T) that a deterministic sampler of the teacher made. No real image is seen.
 """
 

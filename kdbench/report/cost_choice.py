@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from kdbench.record import Cost, Record
 from kdbench.report.rows import Row
@@ -123,6 +124,9 @@ def _latency_ratio(fast: Row, slow: Row) -> Estimated:
         return Estimated(None, reason="latency not measured")
     ours = {seed: ms for seed, ms in cost_values(fast, choice).items() if ms > 0}
     theirs = {seed: ms for seed, ms in cost_values(slow, choice).items() if ms > 0}
-    if not ours.keys() & theirs.keys():
+    if not ours or not theirs:
         return Estimated(None, reason="latencies were not measured under equal conditions")
-    return ratio_interval(theirs, ours)
+    if len(ours.keys() & theirs.keys()) > 1:
+        return ratio_interval(theirs, ours)
+    ratio = fmean(theirs.values()) / fmean(ours.values())
+    return Estimated(ratio, n=1, reason="from separate timings, without an interval")

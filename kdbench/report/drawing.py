@@ -216,11 +216,14 @@ def tick_calls(axes: Axes, series: Sequence[Series]) -> None:
 
 
 def tick_latency(axes: Axes, series: Sequence[Series]) -> None:
-    """Label 1, 2 and 5 of every decade."""
+    """Label 1, 2 and 5 of every decade, from below the fastest row to above the slowest."""
     xs = [point.x for one in series for point in one.points]
-    decades = range(math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs))) + 1)
-    _tick_x(axes, [m * 10.0**k for k in decades for m in (1, 2, 5)])
-    axes.set_xlim(min(xs) / _ROOM, max(xs) * _ROOM)
+    decades = range(math.floor(math.log10(min(xs))) - 1, math.ceil(math.log10(max(xs))) + 1)
+    steps = [m * 10.0**k for k in decades for m in (1, 2, 5)]
+    _tick_x(axes, steps)
+    left = max(step for step in steps if step < min(xs))
+    right = min(step for step in steps if step >= max(xs))
+    axes.set_xlim(left, right * _ROOM)
 
 
 def _tick_x(axes: Axes, ticks: list[float]) -> None:

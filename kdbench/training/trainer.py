@@ -33,6 +33,17 @@ CURVE_POINTS = 20
 """Points of the recorded training curve."""
 
 
+def learning_rate(budget: Budget, step: int) -> float:
+    """Linear warm-up, then half a cosine down to 0 at the end of the budget.
+
+    >>> budget = Budget(steps=1000, lr=1.0, warmup=100)
+    >>> [round(learning_rate(budget, step), 3) for step in (0, 99, 500, 999)]
+    [0.01, 0.976, 0.5, 0.0]
+    """
+    rise = min(1.0, (step + 1) / max(budget.warmup, 1))
+    return budget.lr * rise * 0.5 * (1 + math.cos(math.pi * step / budget.steps))
+
+
 @dataclass(eq=False)
 class Trainer:
     """One training: a student, perhaps a teacher, a budget, and where its checkpoints go."""
@@ -64,6 +75,7 @@ class Trainer:
         Raises:
             Diverged: a loss, a gradient or a weight is not finite; says at which update.
         """
+        torch.manual_seed(seed("extra networks", self.setting.seed))
         networks = {"student": self.student, **method.extra_networks()}
         optimisers = {name: self._optimiser(network) for name, network in networks.items()}
         self._resume(networks, optimisers)
@@ -102,11 +114,10 @@ class Trainer:
         optimiser: torch.optim.Optimizer,
         batch: Batch,
     ) -> None:
-        rate = self.budget.lr * 0.5 * (1 + math.cos(math.pi * self.step / self.budget.steps))
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate(self.budget, self.step)
         for name, network in networks.items():
-            network.train(name == phase or name == "student").requires_grad_(name == phase)
+            network.train().requires_grad_(name == phase)
 
         def update() -> float:
             if phase == "student":
