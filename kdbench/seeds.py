@@ -55,7 +55,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not (first.isdigit() and (last.isdigit() or not dash)):
+        if not (first.isdecimal() and (last.isdecimal() or not dash)):
             raise KdbenchError(f"Seeds are written like 0-4 or 0,2,5, not {text!r}.")
         seeds.extend(range(int(first), int(last or first) + 1))
     if not seeds:

@@ -114,9 +114,8 @@ class Store:
     def put_artifact(self, data: bytes, extension: str) -> str:
         """Keep bytes under their hash; returns `sha256.extension`."""
         name = f"{hashlib.sha256(data).hexdigest()}.{extension}"
-        path = self.artifact(name)
-        if not path.exists():
-            write_atomically(path, data)
+        if not self.sound(name):
+            write_atomically(self.artifact(name), data)
         return name
 
     def artifact(self, name: str) -> Path:

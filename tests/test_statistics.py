@@ -149,9 +149,7 @@ def test_fieller_by_hand() -> None:
     # bounds (b -+ sqrt(b^2 - a c)) / a = (50.7436 -+ 30.5630) / 93.8291
     anchor = seeded([20, 20, 20])
     student, teacher = seeded([15, 15, 12]), seeded([11, 10, 9])
-    gap = gap_recovered(
-        anchor=anchor, student=student, teacher=teacher, higher_is_better=False
-    )
+    gap = gap_recovered(anchor=anchor, student=student, teacher=teacher, higher_is_better=False)
     assert gap.value == pytest.approx(0.6)
     assert (gap.low, gap.high) == pytest.approx((0.21508, 0.86654), abs=1e-4)
 
@@ -161,15 +159,11 @@ def test_fieller_bounds_are_where_the_t_test_turns() -> None:
     shared = random.standard_normal(5)
     anchor = seeded(10 + shared)
     student, teacher = seeded(4 + random.standard_normal(5)), seeded(1 + 0.3 * shared)
-    gap = gap_recovered(
-        anchor=anchor, student=student, teacher=teacher, higher_is_better=False
-    )
+    gap = gap_recovered(anchor=anchor, student=student, teacher=teacher, higher_is_better=False)
     assert gap.low is not None
     assert gap.high is not None
     for bound in (gap.low, gap.high):
-        residuals = [
-            (anchor[s] - student[s]) - bound * (anchor[s] - teacher[s]) for s in range(5)
-        ]
+        residuals = [(anchor[s] - student[s]) - bound * (anchor[s] - teacher[s]) for s in range(5)]
         assert stats.ttest_1samp(residuals, 0).pvalue == pytest.approx(0.05, abs=1e-9)
 
 
@@ -188,9 +182,7 @@ def test_no_gap_where_the_denominator_may_be_zero_or_negative() -> None:
     anchor, student = seeded([1.0, 1.2, 0.9]), seeded([1.0, 1.0, 1.0])
     near, worse = seeded([0.95, 1.3, 0.8]), seeded([9.0, 9.1, 9.3])
     for teacher, word in ((near, "not separated"), (worse, "worse than the anchor")):
-        gap = gap_recovered(
-            anchor=anchor, student=student, teacher=teacher, higher_is_better=False
-        )
+        gap = gap_recovered(anchor=anchor, student=student, teacher=teacher, higher_is_better=False)
         assert gap.value is None
         assert word in (gap.reason or "")
 
@@ -224,7 +216,7 @@ def test_coverage_of_mean_and_prediction_intervals() -> None:
     news = [prediction_interval(row[:4]) for row in draws.tolist()]
     covered = np.mean([m.low <= 2 <= m.high for m in means if m.low and m.high])
     foreseen = np.mean(
-        [p.low <= row[4] <= p.high for p, row in zip(news, draws.tolist(), strict=True)]  # type: ignore[operator]
+        [p.low <= row[4] <= p.high for p, row in zip(news, draws.tolist(), strict=True)]
     )
     # three standard errors of 1,500 draws at 0.95
     assert covered == pytest.approx(0.95, abs=0.017)

@@ -1,17 +1,21 @@
 """Output distillation: one call of the student is the end of the teacher's trajectory.
 
-Luhman and Luhman 2021, arXiv:2101.02388, section 3 (Denoising Student): min ‖S(σ_max z, σ_max, y) − x_T(z, y)‖² over
-stored pairs (z, x_T) that a deterministic sampler of the teacher made. No real image is seen.
+Luhman and Luhman 2021, arXiv:2101.02388, section 3 (Denoising Student):
+min ‖S(σ_max z, σ_max, y) − x_T(z, y)‖² over stored pairs (z, x_T) that a deterministic sampler of
+the teacher made. No real image is seen.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from kdbench_baselines.diffusion.samplers import Heun
+from pydantic import Field
 from torch import Tensor, nn
 
+from kdbench.generators.build import build_sampler
 from kdbench.seeds import seed
-from kdbench.spec import Spec
+from kdbench.spec import Sampling, Spec
 from kdbench.training.method import Batch, Method
 
 CHUNK = 250
@@ -21,9 +25,12 @@ class LuhmanParams(Spec):
     """How the pairs are made."""
 
     pairs: int = 10_000
-    steps: int = 8
-    """Heun steps of the teacher, 2·steps − 1 calls."""
+    """Stored pairs."""
+    sampler: str = "heun@1"
+    """The teacher's sampler; must be deterministic."""
+    sampler_args: dict[str, Any] = Field(default_factory=lambda: {"steps": 8})
     sigma_max: float = 20.0
+    """Noise level at which the student is called."""
 
 
 class Luhman(Method):
@@ -52,7 +59,9 @@ class Luhman(Method):
         generator = torch.Generator().manual_seed(seed("teacher pairs", task.id))
         latents = torch.randn((n, *task.shape), generator=generator)
         labels = torch.randint(task.classes, (n,), generator=generator)
-        sampler = Heun(steps=self.params.steps, sigma_max=self.params.sigma_max)
+        sampler = build_sampler(
+            Sampling(sampler=self.params.sampler, args=self.params.sampler_args)
+        )
         with torch.no_grad():
             images = torch.cat(
                 [

@@ -11,8 +11,11 @@ import torch
 from kdbench_baselines.diffusion.samplers import nested_grid
 from torch import Tensor, nn
 
+from kdbench.seeds import seed
 from kdbench.spec import Spec
 from kdbench.training.method import Batch, Method
+
+CHUNK = 250
 
 
 class ProgressiveParams(Spec):
@@ -25,6 +28,8 @@ class ProgressiveParams(Spec):
     sigma_min: float = 0.02
     sigma_max: float = 20.0
     rho: float = 7.0
+    bank: int = 0
+    """Targets that are made in advance and drawn from; 0 asks the teacher at every update."""
 
 
 class Progressive(Method):
@@ -44,17 +49,48 @@ class Progressive(Method):
             sigma_max=p.sigma_max,
             rho=p.rho,
         ).to(self.setting.device)
+        self.bank: dict[str, Tensor] = {}
+        if p.bank:
+            assert teacher is not None
+            identity = {
+                "teacher": self.setting.teacher_sha256,
+                "task": self.setting.task.id,
+                **p.model_dump(),
+            }
+            made = self.setting.cached("teacher targets", identity, lambda: self._fill(teacher))
+            self.bank = {name: part.to(self.setting.device) for name, part in made.items()}
 
-    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
-        """Truncated-SNR weighted squared error to x̃: max(1, σ_data²/σ²)·‖S(x, a) − x̃‖²."""
-        assert teacher is not None
-        images, labels = batch.images, batch.labels
+    def _fill(self, teacher: nn.Module) -> dict[str, Tensor]:
+        """Targets in advance, the same for every student of this teacher."""
+        split, task = self.setting.task.split("train"), self.setting.task
+        torch.manual_seed(seed("teacher targets", task.id))
+        parts = []
+        for _ in range(0, self.params.bank, CHUNK):
+            chosen = torch.randint(len(split), (CHUNK,))
+            images = task.encode(split.images[chosen]).to(self.setting.device)
+            parts.append(self._targets(teacher, images, split.labels[chosen].to(images.device)))
+        return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+
+    def _targets(self, teacher: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Noisy images x at random steps of the student's grid, and what it should make of them."""
         j = torch.randint(self.params.calls, (len(images),), device=images.device)
         a, m, b = (self.grid[2 * j + k].view(-1, 1, 1, 1) for k in range(3))
         x = images + a * torch.randn_like(images)
         target = two_step_target(teacher, x, a, m, b, labels)
-        weight = (self.setting.task.sigma_data / a).square().clamp(min=1).flatten()
-        error = (student(x, a.flatten(), labels) - target).square().mean(dim=(1, 2, 3))
+        return {"x": x, "sigma": a.flatten(), "labels": labels, "target": target}
+
+    def _draw(self) -> dict[str, Tensor]:
+        chosen = torch.randint(self.params.bank, (self.setting.batch,)).to(self.setting.device)
+        return {name: part[chosen] for name, part in self.bank.items()}
+
+    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+        """Truncated-SNR weighted squared error to x̃: max(1, σ_data²/σ²)·‖S(x, a) − x̃‖²."""
+        assert teacher is not None
+        drawn = self._draw() if self.bank else self._targets(teacher, batch.images, batch.labels)
+        sigma = drawn["sigma"]
+        weight = (self.setting.task.sigma_data / sigma).square().clamp(min=1)
+        denoised = student(drawn["x"], sigma, drawn["labels"])
+        error = (denoised - drawn["target"]).square().mean(dim=(1, 2, 3))
         loss: Tensor = (weight * error).mean()
         return loss
 

@@ -1,0 +1,1 @@
+"""Tuning trials: made once by `python -m kdbench_baselines.tuning`, written down, and cited."""

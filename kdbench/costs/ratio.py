@@ -26,14 +26,19 @@ from kdbench.seeds import seed
 BLOCK = 5
 """Pairs a block of the bootstrap: neighbours share the state of the machine."""
 RESAMPLES = 2000
-REPEATS_MAX = 64
+HALF_NS = 20_000_000
+"""Shortest half of a pair: several time slices of a shared core (3 to 10 ms), which would otherwise
+fall into step with the pairs and hit one half only."""
+UNEVEN = 1.1
+"""Quotient of the ratios of wall and of CPU time, either way: beyond it, what else ran has met one
+of the two more often."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Half:
     """One half of every pair: a generator, its inputs in turn, and how often it is called.
 
-    The faster generator is called repeatedly, so that both halves last about as long.
+    Both halves last about as long, so that what else runs meets them equally often.
     """
 
     subject: EndToEnd
@@ -62,6 +67,9 @@ def speedup(
     Two pairs come in the order student, teacher, teacher, student, the next two in its mirror
     image, so that a drift of the machine cancels.
 
+    `cpu_speedup` in the details is the same of CPU time: less true on a quiet machine, and all that
+    can be said on one that others use too.
+
     Args:
         student: called first in every other group of two pairs.
         teacher: what the speed-up is against.
@@ -76,17 +84,18 @@ def speedup(
         halves = _halves((student, teacher), pool, [durations for durations, _ in warm])
         students, teachers = _time_pairs(*halves, effort)
     unsettled = [] if all(settled for _, settled in warm) else ["warmup_unsettled"]
-    ratios = teachers[:, 0] / students[:, 0]
+    ratios, cpu_ratios = (teachers / students).T
+    value, cpu_value = float(np.median(ratios)), float(np.median(cpu_ratios))
     shares = [cpu_share(t[:, 0], t[:, 1], student.cpu_threads) for t in (students, teachers)]
-    interval = block_bootstrap(ratios)
+    uneven = student.cpu_threads is not None and not 1 / UNEVEN < value / cpu_value < UNEVEN
     return Cost(
         metric="speedup",
         unit="x",
-        value=float(np.median(ratios)),
+        value=value,
         stat="median",
         boundary="e2e",
         batch=1,
-        interval=interval,
+        interval=block_bootstrap(ratios),
         n=len(ratios),
         config_key=config_key,
         against=against,
@@ -94,6 +103,7 @@ def speedup(
             *marks,
             *spread_marks(ratios),
             *share_marks(min(shares), student.cpu_threads),
+            *(["uneven_share"] if uneven else []),
             *unsettled,
         ],
         details={
@@ -101,6 +111,7 @@ def speedup(
             "teacher_ms": float(np.median(teachers[:, 0])) / 1e6,
             "student_cpu_share": shares[0],
             "teacher_cpu_share": shares[1],
+            "cpu_speedup": cpu_value,
         },
     )
 
@@ -127,14 +138,13 @@ def block_bootstrap(values: NDArray[np.float64]) -> Interval | None:
 def _halves(
     subjects: tuple[EndToEnd, EndToEnd], pool: Pool, warmups: list[list[int]]
 ) -> tuple[_Half, _Half]:
-    # The last calls of a warm-up: the first ones are those that it is there to leave out.
-    own, other = (float(np.median(durations[-5:])) for durations in warmups)
-    often = [int(np.clip(round(ratio), 1, REPEATS_MAX)) for ratio in (other / own, own / other)]
-    student, teacher = subjects
-    return (
-        _Half(student, cycle(pool.timed), often[0]),
-        _Half(teacher, cycle(pool.timed), often[1]),
+    calls = [min(durations) for durations in warmups]  # the one that nothing interrupted
+    length = max(HALF_NS, *calls)
+    student, teacher = (
+        _Half(subject, cycle(pool.timed), round(length / call))
+        for subject, call in zip(subjects, calls, strict=True)
     )
+    return student, teacher
 
 
 def _time_pairs(

@@ -20,7 +20,7 @@ from kdbench.record import Cost, Status
 # -P: a file in the working folder that is named like a library is not imported in its place.
 PROBE = (sys.executable, "-P", "-m", "kdbench.costs.probe")
 REASON_LENGTH = 300
-"""Characters of a reason: the last line of a traceback can be very long."""
+"""Characters of a reason: an exception's message can be very long."""
 
 
 class _Result(BaseModel):
@@ -72,9 +72,20 @@ def explain(code: int, errors: str, *, oom_killed: bool) -> tuple[Status, str]:
         return "oom", "the system ended the process for want of memory"
     if code < 0:
         return "failed", f"the process was ended by {signal.Signals(-code).name}"
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    last = lines[-1][:REASON_LENGTH] if lines else f"the process ended with code {code}"
-    return "failed", last
+    reason = _error_line(errors) or f"the process ended with code {code}"
+    return "failed", reason[:REASON_LENGTH]
+
+
+def _error_line(errors: str) -> str | None:
+    """The line that names the exception of the last traceback; without one, the last line.
+
+    Libraries go on talking after a traceback, and messages go on over several lines.
+    """
+    lines = [line for line in errors.splitlines() if line.strip()]
+    for number in reversed(range(len(lines))):
+        if lines[number].startswith("Traceback (most recent call last)"):
+            return next((line for line in lines[number + 1 :] if line[0] != " "), lines[-1])
+    return lines[-1] if lines else None
 
 
 def _call(command: Sequence[str], job: Job, timeout_s: float) -> tuple[int, str]:

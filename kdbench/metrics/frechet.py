@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -101,6 +102,12 @@ class Moments:
         """(D, D), divisor n - 1."""
         return (self.outer - torch.outer(self.total, self.mean)) / (self.n - 1)
 
+    @cached_property
+    def root(self) -> Tensor:
+        """(D, D): the upper Cholesky factor of a regular covariance."""
+        factor: Tensor = torch.linalg.cholesky(self.covariance, upper=True)
+        return factor
+
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
     """Fréchet distance between (N, D) and (M, D) float64 features.
@@ -110,11 +117,10 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     18.0
     """
     x, y = x - y.mean(0), y - y.mean(0)
-    first, second = Moments.of(x), Moments.of(y)
-    root = regular_root(first, second)
-    if root is None:
+    regular = regular_moments(x, y)
+    if regular is None:
         return _between_rows(x, y.mean(0), centred_root(y))
-    return _between_moments(first, second, root)
+    return _between_moments(*regular)
 
 
 def jackknife(
@@ -130,15 +136,10 @@ def jackknife(
         groups: row numbers of each group, for `x` and for `y`.
     """
     x, y = x - y.mean(0), y - y.mean(0)
-    first, second = Moments.of(x), Moments.of(y)
-    smallest = min(
-        len(rows) - max(map(len, part)) for rows, part in zip((x, y), groups, strict=True)
-    )
-    regular = smallest > x.shape[1] and regular_root(first, second) is not None
     plain = frechet_distance(x, y)
     variance = bias = 0.0
     for deleted, fixed, part in ((x, y, groups[0]), (y, x, groups[1])):
-        left = _distances_without(deleted, fixed, part, regular)
+        left = _distances_without(deleted, fixed, part)
         share = (len(part) - 1) / len(part)
         variance += share * float((left - left.mean()).square().sum())
         bias += (len(part) - 1) * (float(left.mean()) - plain)
@@ -162,17 +163,15 @@ def _deal(labels: Tensor) -> list[Tensor]:
     return [order[group::GROUPS] for group in range(GROUPS)]
 
 
-def _distances_without(
-    deleted: Tensor, fixed: Tensor, groups: list[Tensor], regular: bool
-) -> Tensor:
+def _distances_without(deleted: Tensor, fixed: Tensor, groups: list[Tensor]) -> Tensor:
     """(G,) distances between `fixed` and what is left of `deleted` without each group."""
-    if regular:
-        whole, other = Moments.of(deleted), Moments.of(fixed)
-        root = torch.linalg.cholesky(other.covariance).T
-        left = [_between_moments(whole - Moments.of(deleted[g]), other, root) for g in groups]
-    else:
+    regular = regular_moments(deleted, fixed)
+    if regular is None:
         mean, root = fixed.mean(0), centred_root(fixed)
         left = [_between_rows(_without(deleted, g), mean, root) for g in groups]
+    else:
+        whole, other = regular
+        left = [_between_moments(whole - Moments.of(deleted[g]), other) for g in groups]
     return torch.tensor(left, dtype=torch.float64)
 
 
@@ -182,9 +181,9 @@ def _without(rows: Tensor, group: Tensor) -> Tensor:
     return rows[kept]
 
 
-def _between_moments(first: Moments, second: Moments, root: Tensor) -> float:
-    """The form from covariances; `root` is the upper Cholesky factor of the second."""
-    s1 = first.covariance
+def _between_moments(first: Moments, second: Moments) -> float:
+    """The form from covariances; that of the second set must be regular."""
+    s1, root = first.covariance, second.root
     trace = torch.linalg.eigvalsh(root @ s1 @ root.T).clamp(min=0).sqrt().sum()
     spread = s1.trace() + root.square().sum()
     return _distance(first.mean - second.mean, spread, trace)
@@ -202,17 +201,22 @@ def _distance(shift: Tensor, spread: Tensor, trace: Tensor) -> float:
     return max(float(shift.square().sum() + spread - 2 * trace), 0.0)
 
 
-def regular_root(first: Moments, second: Moments) -> Tensor | None:
-    """The upper Cholesky factor of the second covariance, or None where either is singular."""
-    if min(first.n, second.n) <= len(first.total):
+def regular_moments(x: Tensor, y: Tensor) -> tuple[Moments, Moments] | None:
+    """Moments of (N, D) and (M, D) rows, or None where either covariance is singular.
+
+    With fewer rows than features that is known without making a D by D matrix.
+    """
+    if min(len(x), len(y)) <= x.shape[1]:
         return None
-    for moments in (first, second):
-        covariance = moments.covariance
-        root: Tensor
-        root, failed = torch.linalg.cholesky_ex(covariance, upper=True)
-        if failed or root.diagonal().square().min() < PIVOT_FLOOR * covariance.diagonal().max():
-            return None
-    return root
+    first, second = Moments.of(x), Moments.of(y)
+    return (first, second) if _is_regular(first) and _is_regular(second) else None
+
+
+def _is_regular(moments: Moments) -> bool:
+    covariance = moments.covariance
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    smallest = root.diagonal().square().min()
+    return not failed and bool(smallest > PIVOT_FLOOR * covariance.diagonal().max())
 
 
 def centred_root(rows: Tensor) -> Tensor:

@@ -69,6 +69,8 @@ class Outcome:
         test, fewer = self.against_anchor, self.against_fewer_calls
         if test.verdict is None:
             return f"nothing claimed: {test.reason}"
+        if test.verdict.label == "too few seeds":
+            return f"nothing claimed: {test.verdict.label}"
         if test.verdict.word != "better":
             return f"no gain claimed: {test.verdict.word}"
         if self.headroom is None or not self.headroom.exists:

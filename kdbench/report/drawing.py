@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -28,8 +28,6 @@ from kdbench.report.style import (
 )
 from kdbench.statistics import Estimated
 
-_DODGE = 1.045
-"""Neighbouring series with equally many calls stand this factor apart."""
 _SPREAD_FOR_LOG = 20
 """A y axis is logarithmic above the margin where values exceed this many margins."""
 _ROOM = 1.3
@@ -49,7 +47,7 @@ class _Look:
 
 
 def draw_series(
-    axes: Axes, series: Sequence[Series], facts: TaskFacts, *, calls: bool
+    axes: Axes, series: Sequence[Series], facts: TaskFacts, *, numbered: bool
 ) -> list[Artist]:
     """Draw all series; returns the entries of the legend.
 
@@ -57,16 +55,14 @@ def draw_series(
         axes: with a logarithmic x axis.
         series: teachers, controls, students.
         facts: of the task, for the line through the best rows.
-        calls: whether x is the number of calls: series are then moved apart, and points need no
-            number beside them.
+        numbered: write the number of calls beside the points of a line.
     """
     handles: list[Artist] = []
     for one, look in zip(series, _looks(series), strict=True):
-        points = _dodge(one, series) if calls else one.points
-        several = len({point.nfe for point in points}) > 1
-        for point in points:
-            _draw_point(axes, point, look, text=str(point.nfe) if several and not calls else "")
-        best = replace(one, points=points).best(facts)
+        several = len({point.nfe for point in one.points}) > 1
+        for point in one.points:
+            _draw_point(axes, point, look, text=str(point.nfe) if several and numbered else "")
+        best = one.best(facts)
         axes.plot(
             [point.x for point in best],
             [point.y for point in best],
@@ -78,16 +74,6 @@ def draw_series(
     if any(not point.complete for one in series for point in one.points):
         handles.append(_hollow_entry())
     return handles
-
-
-def _dodge(one: Series, series: Sequence[Series]) -> tuple[Point, ...]:
-    """The points of `one`, moved apart from those of others with as many calls."""
-    moved = []
-    for point in one.points:
-        beside = [other for other in series if any(p.nfe == point.nfe for p in other.points)]
-        shift = beside.index(one) - (len(beside) - 1) / 2
-        moved.append(replace(point, x=point.x * _DODGE**shift))
-    return tuple(moved)
 
 
 def _looks(series: Sequence[Series]) -> list[_Look]:
@@ -216,14 +202,13 @@ def tick_calls(axes: Axes, series: Sequence[Series]) -> None:
 
 
 def tick_latency(axes: Axes, series: Sequence[Series]) -> None:
-    """Label 1, 2 and 5 of every decade, from below the fastest row to above the slowest."""
+    """Label 1, 2 and 5 of every decade, from below the fastest row."""
     xs = [point.x for one in series for point in one.points]
     decades = range(math.floor(math.log10(min(xs))) - 1, math.ceil(math.log10(max(xs))) + 1)
     steps = [m * 10.0**k for k in decades for m in (1, 2, 5)]
     _tick_x(axes, steps)
     left = max(step for step in steps if step < min(xs))
-    right = min(step for step in steps if step >= max(xs))
-    axes.set_xlim(left, right * _ROOM)
+    axes.set_xlim(left, max(xs) * _ROOM)
 
 
 def _tick_x(axes: Axes, ticks: list[float]) -> None:

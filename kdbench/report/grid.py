@@ -31,6 +31,8 @@ _TILE_PIXELS = 40
 _STRIP_PIXELS = 1000
 """Width that a row of tiles may have before tiles are left out."""
 _FONT_POINTS = 8
+_LARGEST_PIXELS = 512
+"""Side of the largest tile that is decoded: records may come from strangers."""
 _TILE_GAP_PIXELS = 3
 _GAP_PIXELS = 6
 _GROUP_GAP_PIXELS = 14
@@ -117,6 +119,8 @@ def _read_strip(name: str, artifacts: Path) -> Strip | str:
         if hashlib.sha256(data).hexdigest() != name.partition(".")[0]:
             return "the gallery is damaged"
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if image.height > _LARGEST_PIXELS:
+                return "the gallery is too large"
             if image.width != TILES * image.height:
                 return f"the gallery is not a row of {TILES} square images"
             return _enlarge(np.asarray(image.convert("RGB")))

@@ -11,6 +11,11 @@ from kdbench.report.facts import TaskFacts
 from kdbench.report.leaderboard import Leaderboard
 from kdbench.report.table import to_markdown
 
+_PLOTS = (
+    "Bars are 95 % intervals over training seeds. Lines go through the best row at each number of "
+    "calls. Points with nearly equal x stand side by side around their place."
+)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -47,6 +52,7 @@ def _section(section: Section) -> str:
         f"Main metric: {escape_markdown(facts.main)}, {direction} is better; differences below "
         f"{facts.margin:g} do not matter.",
         *map(_picture, section.plots),
+        *([_PLOTS] if section.plots else []),
         "### Quality",
         to_markdown(section.leaderboard.quality),
         *_costs(section.leaderboard),

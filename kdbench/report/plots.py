@@ -21,7 +21,7 @@ from kdbench.report.drawing import (
 )
 from kdbench.report.facts import TaskFacts
 from kdbench.report.rows import Row
-from kdbench.report.series import Series, make_series
+from kdbench.report.series import Series, make_series, move_apart
 from kdbench.report.style import DPI, HEIGHT_INCHES, STYLE, WIDTH_INCHES
 
 
@@ -43,7 +43,11 @@ def plot_quality_latency(rows: Sequence[Row], facts: TaskFacts) -> Figure | None
         return None
     boundary = f", {choice.boundary}" if choice.boundary else ""
     return _draw(
-        rows, series, facts, label=f"latency in ms at batch 1{boundary} (log scale)", calls=False
+        rows,
+        series,
+        facts,
+        label=f"latency in ms at batch 1{boundary} (log scale), numbers are calls",
+        calls=False,
     )
 
 
@@ -62,12 +66,12 @@ def _draw(
     rows: Sequence[Row], series: Sequence[Series], facts: TaskFacts, *, label: str, calls: bool
 ) -> Figure:
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), layout="constrained")
+        figure = Figure((WIDTH_INCHES, HEIGHT_INCHES), dpi=DPI, layout="constrained")
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.set_xlabel(label)
         axes.set_ylabel(_y_label(rows, facts))
-        handles = draw_series(axes, series, facts, calls=calls)
+        handles = draw_series(axes, move_apart(series), facts, numbered=not calls)
         floor = find_floor(rows, facts)
         if floor is not None:
             handles.append(draw_floor(axes, floor))

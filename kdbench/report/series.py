@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import geometric_mean
 from typing import Literal
 
 from kdbench.report.facts import TaskFacts
@@ -20,6 +21,8 @@ _KINDS: dict[str, SeriesKind] = {
 }
 _ORDER: tuple[SeriesKind, ...] = ("teacher", "control", "student")
 _LONGEST_LABEL = 30
+APART = 1.045
+"""Smallest ratio of the x of two points in a plot."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,31 @@ def make_series(
         for (kind, family, name), points in sorted(
             groups.items(), key=lambda item: (_ORDER.index(item[0][0]), item[0][1:])
         )
+    )
+
+
+def move_apart(series: Sequence[Series]) -> tuple[Series, ...]:
+    """The same series with points of nearly equal x side by side, so that none hides another.
+
+    Such points stand `APART` from one another around their geometric mean.
+    """
+    places = sorted(
+        (point.x, s, p) for s, one in enumerate(series) for p, point in enumerate(one.points)
+    )
+    clusters: list[list[tuple[float, int, int]]] = []
+    for place in places:
+        if clusters and place[0] < APART * clusters[-1][-1][0]:
+            clusters[-1].append(place)
+        else:
+            clusters.append([place])
+    moved = {
+        (s, p): geometric_mean([x for x, _, _ in cluster]) * APART ** (i - (len(cluster) - 1) / 2)
+        for cluster in clusters
+        for i, (_, s, p) in enumerate(cluster)
+    }
+    return tuple(
+        replace(one, points=tuple(replace(q, x=moved[s, p]) for p, q in enumerate(one.points)))
+        for s, one in enumerate(series)
     )
 
 

@@ -64,7 +64,6 @@ class Task(ABC):
     """The evaluation extractor; no method may touch it."""
     auxiliary: ClassVar[str | None] = None
     """A separate network that methods may use."""
-    uniform_labels: ClassVar[bool] = True
 
     @property
     def id(self) -> str:
@@ -90,13 +89,13 @@ class Task(ABC):
     def inputs(self, n: int, *, split: SplitName, replicate: int) -> Inputs:
         """Latents and labels of `n` images, the same for every row of this split and replicate.
 
+        Labels take turns, so every class is asked for equally often in every block of images.
         Replicates are disjoint blocks, so the noise of sampling is in the spread over seeds.
         """
         base = seed("inputs", self.id, split, replicate)
         generators = image_generators(base, 0, n)
         latents = torch.stack([torch.randn(self.shape, generator=g) for g in generators])
-        labels = torch.stack([torch.randint(self.classes, (), generator=g) for g in generators])
-        return Inputs(latents, labels, torch.arange(n))
+        return Inputs(latents, torch.arange(n) % self.classes, torch.arange(n))
 
 
 def sha256_of(*tensors: Tensor) -> str:

@@ -16,7 +16,8 @@ from sklearn.datasets import load_digits
 from kdbench.metrics.base import Use
 from kdbench.tasks.base import Split, Task
 
-SIZES = {"train": 1000, "held-out": 500, "validation": 297}
+PER_CLASS = {"train": 100, "held-out": 50}
+"""Images of each class; what is left, 24 to 33 of a class and 297 in all, is for validation."""
 
 
 class Digits(Task):
@@ -27,10 +28,11 @@ class Digits(Task):
     shape = (1, 8, 8)
     classes = 10
     sigma_data = 0.75  # standard deviation of the training split in −1…1, measured: 0.753
-    main = "kid@1"
+    main = "kid-stratified@1"
     margin = 0.05
     n = 1000
     uses = (
+        Use("kid-stratified@1", n=1000),
         Use("kid@1", n=1000),
         Use("fd@1", n=1000),
         Use("precision@1", n=500, blocks=2),
@@ -46,20 +48,29 @@ class Digits(Task):
     auxiliary = "digits-aux@1"
 
     def split(self, name: str) -> Split:
-        """`train` (1,000), `held-out` (500) or `validation` (297), in the order of their hashes."""
+        """`train` (100 a class), `held-out` (50 a class) or `validation` (the other 297)."""
         return _splits()[name]
 
 
 @cache
 def _splits() -> dict[str, Split]:
-    """Images ordered by SHA-256 of their bytes, so that no choice of ours decides who is where."""
+    """Each class in the order of its images' SHA-256: no choice of ours decides who is where."""
     data = load_digits()
     grey = np.asarray(data.images, dtype=np.uint8)  # 0…16
+    labels = np.asarray(data.target, dtype=np.int64)
     order = sorted(range(len(grey)), key=lambda i: hashlib.sha256(grey[i].tobytes()).digest())
-    images = torch.from_numpy(np.round(grey[order] / 16 * 255).astype(np.uint8))[:, None]
-    labels = torch.from_numpy(np.asarray(data.target)[order].astype(np.int64))
-    splits, start = {}, 0
-    for name, size in SIZES.items():
-        splits[name] = Split(images[start : start + size], labels[start : start + size])
-        start += size
+    places: dict[str, list[int]] = {"train": [], "held-out": [], "validation": []}
+    for label in range(Digits.classes):
+        own, start = [i for i in order if labels[i] == label], 0
+        for name, size in PER_CLASS.items():
+            places[name] += own[start : start + size]
+            start += size
+        places["validation"] += own[start:]
+    pixels = np.round(grey / 16 * 255).astype(np.uint8)
+    splits = {}
+    for name, chosen in places.items():
+        kept = sorted(chosen, key=order.index)
+        splits[name] = Split(
+            torch.from_numpy(pixels[kept])[:, None], torch.from_numpy(labels[kept])
+        )
     return splits

@@ -99,6 +99,7 @@ class Trainer:
             lr=budget.lr,
             betas=budget.betas,
             weight_decay=budget.weight_decay,
+            fused=True,
         )
 
     def _draw(self) -> Batch:

@@ -1,4 +1,4 @@
-"""Denoising score matching: no denoiser beats the conditional mean; preconditioning by its definition."""
+"""Denoising: no denoiser beats the conditional mean; preconditioning by its definition."""
 
 from __future__ import annotations
 

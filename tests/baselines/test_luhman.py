@@ -28,7 +28,7 @@ class Affine(nn.Module):
 
 def test_affine_student_learns_the_slope_of_the_exact_map(bench: Bench) -> None:
     """The map is x ↦ μ + s / √(s² + σ²)·(x − μ), up to the error of Heun with 64 steps."""
-    method = bench.method(Luhman, LuhmanParams(pairs=2000, steps=64), batch=2000)
+    method = bench.method(Luhman, LuhmanParams(pairs=2000, sampler_args={"steps": 64}), batch=2000)
     method.prepare(Affine(), Oracle())
     x, y = (SIGMA_MAX * method.latents).flatten().double(), method.images.flatten().double()
     slope = float(torch.cov(torch.stack([x, y]))[0, 1] / x.var())
@@ -43,7 +43,7 @@ def test_affine_student_learns_the_slope_of_the_exact_map(bench: Bench) -> None:
 
 
 def test_pairs_are_made_once_for_all_students(bench: Bench) -> None:
-    method = bench.method(Luhman, LuhmanParams(pairs=500, steps=2))
+    method = bench.method(Luhman, LuhmanParams(pairs=500, sampler_args={"steps": 2}))
     method.prepare(Affine(), Oracle())
     first = method.images.clone()
     method.prepare(Affine(), Oracle())

@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kdbench.costs.probe import main
-
 
 def build(spec: dict[str, Any]) -> Any:
     """A generator by name; `torch` is imported here, as late as in the real process."""
@@ -34,6 +32,8 @@ def hang(job: dict[str, Any]) -> None:
 if __name__ == "__main__":
     fault = sys.argv[1] if len(sys.argv) > 1 else None
     if fault is None:
+        from kdbench.costs.probe import main
+
         main(build)
     elif fault == "hang":
         hang(json.load(sys.stdin))

@@ -36,8 +36,8 @@ def test_throughput_counts_images() -> None:
     sleeper, pool = subject(Sleeper(50)), cut(INPUTS, 8)
     rounds = time_rounds(sleeper, pool, SHORT)
     cost = throughput(sleeper, pool, rounds, batch=8, config_key="k")
-    assert cost.value == pytest.approx(160, rel=0.2)
-    assert cost.n == pytest.approx(10, abs=1)
+    assert cost.value == pytest.approx(160, rel=0.3)
+    assert cost.n == pytest.approx(10, abs=2)
 
 
 def test_throughput_of_a_long_call_takes_its_rounds() -> None:
@@ -52,7 +52,7 @@ def test_throughput_of_a_long_call_takes_its_rounds() -> None:
 @pytest.mark.parametrize("batch", [1, 8])
 def test_inputs_differ_from_round_to_round(batch: int) -> None:
     recorder = Recorder()
-    effort = Effort(warmup_min_s=0.01, measure_min_s=0.02, measure_max_s=0.02)
+    effort = Effort(warmup_min_s=0.01, measure_min_s=0.1, measure_max_s=0.2)
     rounds = time_rounds(subject(recorder), cut(INPUTS, batch), effort)
     warm, timed = np.split(np.array(recorder.seen), [len(rounds.warmup_ns)])
     assert len(timed) == len(rounds.wall_ns) > 16

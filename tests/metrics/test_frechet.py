@@ -19,7 +19,7 @@ from kdbench.metrics.frechet import (
     frechet_distance,
     jackknife,
     jackknife_groups,
-    regular_root,
+    regular_moments,
 )
 
 fd: Any = frechet.fd
@@ -48,7 +48,7 @@ def test_equals_scipy_and_torch_fidelity_where_covariances_are_regular(
     theirs = fid_statistics_to_metric(
         fid_features_to_statistics(x), fid_features_to_statistics(y), False
     )
-    assert regular_root(Moments.of(x), Moments.of(y)) is not None
+    assert regular_moments(x, y) is not None
     assert ours == pytest.approx(by_sqrtm(x, y), rel=1e-6)
     assert ours == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
 
@@ -90,6 +90,15 @@ def test_features_that_never_vary_change_nothing() -> None:
     assert with_dead == pytest.approx(frechet_distance(x, y), rel=1e-10)
 
 
+def test_directions_that_hardly_vary_do_not_drown_in_rounding() -> None:
+    """FD of a set and c times itself is (c - 1)² (|m|² + tr S), whatever the spectrum."""
+    scale = torch.cat([torch.ones(8), torch.full((24,), 1e-6)])
+    turn = torch.linalg.qr(features(32, 32, seed=3)).Q
+    x = features(400, 32, seed=1) * scale @ turn
+    exact = 1e-6 * float(x.mean(0).square().sum() + x.var(0).sum())
+    assert frechet_distance(1.001 * x, x) == pytest.approx(exact, rel=1e-6)
+
+
 def test_of_a_collapsed_generator_is_shift_plus_variance(image_set: Any) -> None:
     real = features(200, 64, seed=1)
     one = real[:1].expand(200, -1)
@@ -118,7 +127,7 @@ def test_groups_are_disjoint_complete_and_stratified() -> None:
     assert all(a.equal(b) for a, b in zip(groups, other, strict=True))
 
 
-@pytest.mark.parametrize(("n", "d"), [(60, 6), (30, 40)])
+@pytest.mark.parametrize(("n", "d"), [(60, 6), (42, 40), (30, 40)])
 def test_jackknife_equals_recomputing_from_the_images(n: int, d: int) -> None:
     x, y = features(n, d, seed=1, shift=0.3), features(n, d, seed=2)
     groups = jackknife_groups(torch.arange(n) % 2, torch.arange(n) % 3)

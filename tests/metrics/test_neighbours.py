@@ -64,7 +64,7 @@ def test_block_size_does_not_matter() -> None:
 
 def test_a_common_offset_does_not_matter() -> None:
     x, y = draw(200, 16, seed=1), draw(200, 16, seed=2)
-    assert neighbours(x + 1e4, y + 1e4) == neighbours(x, y)
+    assert neighbours(x + 1e7, y + 1e7) == neighbours(x, y)
 
 
 def test_equal_distributions_have_their_known_values() -> None:
@@ -90,6 +90,14 @@ def test_a_collapsed_generator_recalls_nothing() -> None:
     assert collapsed.precision == 1
     assert collapsed.coverage < 0.05
     assert astuple(neighbours(copies, copies)) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_copies_of_real_images_have_balls_of_no_size() -> None:
+    real = draw(503, 67, seed=1) * torch.linspace(0.1, 3, 67)
+    copies = real[:37].repeat(14, 1)[:503]
+    found = neighbours(copies, real)
+    assert found.recall == 0
+    assert found.precision == 1
 
 
 def test_shrinkage_costs_recall_and_dropped_modes_cost_coverage() -> None:

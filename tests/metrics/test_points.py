@@ -41,16 +41,13 @@ def test_a_translated_set_is_its_translation_away() -> None:
 
 
 def test_value_is_the_mean_over_labels() -> None:
-    x = draw(40, seed=1)
-    labels = [0] * 20 + [1] * 20
-    moved = x.clone()
-    moved[:20, 0] += 1
-    moved[20:, 1] += 2
-    estimate: Any = wasserstein2(point_set(moved, labels), point_set(x, labels))
-    assert estimate.value == pytest.approx(1.5, abs=1e-6)
-    assert estimate.details["label_0"] == pytest.approx(1, abs=1e-6)
-    assert estimate.details["label_1"] == pytest.approx(2, abs=1e-6)
-    assert estimate.details["matched"] == 40
+    x = draw(60, seed=1)
+    labels = [0] * 20 + [1] * 20 + [5] * 20
+    shifts = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 6.0]]).repeat_interleave(20, 0)
+    estimate: Any = wasserstein2(point_set(x + shifts, labels), point_set(x, labels))
+    assert estimate.value == pytest.approx(3, abs=1e-6)
+    expected = {"label_0": 1, "label_1": 2, "label_5": 6, "matched": 60}
+    assert estimate.details == pytest.approx(expected, abs=1e-6)
 
 
 def test_points_of_the_wrong_label_are_far_away() -> None:

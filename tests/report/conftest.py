@@ -1,21 +1,28 @@
-"""Fixtures of the report: the made-up suite, its facts and its galleries."""
+"""Fixtures of the report: the made-up suite, its facts and its galleries.
+
+Lets the tests here import `report_records`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from report_records import PLANS, TASK, make_record
 
 from kdbench.record import Record
 from kdbench.report.facts import TaskFacts
 from kdbench.report.rows import Row, group_rows
 from kdbench.spec import Comparison, Suite
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from report_records import PLANS, TASK, make_record
 
 
 @pytest.fixture(scope="session")

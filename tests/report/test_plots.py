@@ -1,0 +1,158 @@
+"""What is drawn, on which scales, and that equal records give equal files."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from itertools import pairwise
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from report_records import PLANS, Plan, make_record, make_score
+
+from kdbench.report.facts import TaskFacts
+from kdbench.report.plots import plot_quality_latency, plot_quality_nfe, save
+from kdbench.report.rows import Row, group_rows
+from kdbench.report.series import APART, make_series, move_apart
+from kdbench.report.style import DPI, HEIGHT_INCHES, WIDTH_INCHES
+
+
+def legend_of(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def rows_at(kids: dict[str, float], *, half: float = 0.01) -> tuple[Row, ...]:
+    """One-seed students at 1 call with these main metrics."""
+    return group_rows(
+        make_record(
+            Plan(f"{name}@1", "x", "student", 1, 0, 0, latency_ms=1.0),
+            0,
+            scores=[make_score("kid@1", kid, half=half)],
+        )
+        for name, kid in kids.items()
+    )
+
+
+def test_series_are_teachers_controls_and_students(rows: tuple[Row, ...], facts: TaskFacts) -> None:
+    series = make_series(rows, facts, lambda row: row.identity.nfe)
+    assert [(one.kind, one.label) for one in series] == [
+        ("teacher", "teacher, diffusion"),
+        ("teacher", "teacher, gan"),
+        ("control", "edm-scratch (no teacher)"),
+        ("control", "gan-scratch (no teacher)"),
+        ("student", "luhman"),
+        ("student", "progressive"),
+        ("student", "sid"),
+        ("student", "gan-kd"),
+    ]
+    assert [point.nfe for point in series[0].points] == [1, 2, 4, 15, 31]
+    assert [point.complete for point in series[5].points] == [False, True]
+
+
+def test_a_line_goes_through_the_best_row_of_each_number_of_calls(facts: TaskFacts) -> None:
+    plans = (PLANS[0], replace(PLANS[0], arm="other", kid=0.9))
+    rows = group_rows(make_record(plan, 0) for plan in plans)
+    (series,) = make_series(rows, facts, lambda row: row.identity.nfe)
+    assert len(series.points) == 2
+    assert [point.y for point in series.best(facts)] == [min(p.y for p in series.points)]
+
+
+def test_points_of_equal_x_are_moved_apart_and_no_further(
+    rows: tuple[Row, ...], facts: TaskFacts
+) -> None:
+    series = make_series(rows, facts, lambda row: row.identity.nfe)
+    moved = move_apart(series)
+    xs = sorted(point.x for one in moved for point in one.points)
+    assert all(b / a > APART - 1e-9 for a, b in pairwise(xs))
+    for before, after in zip(series, moved, strict=True):
+        for old, new in zip(before.points, after.points, strict=True):
+            assert new.x == pytest.approx(old.x, rel=0.13)
+            assert replace(new, x=old.x) == old
+    (lone,) = (p for p in moved[0].points if p.nfe == 15)
+    assert lone.x == pytest.approx(15)
+
+
+def test_legend_names_every_series_the_floor_and_hollow_markers(
+    rows: tuple[Row, ...], facts: TaskFacts
+) -> None:
+    for plot in (plot_quality_nfe, plot_quality_latency):
+        figure = plot(rows, facts)
+        assert figure is not None
+        labels = legend_of(figure)
+        assert len(labels) == 10
+        assert "floor: real against real" in labels
+        assert "hollow: not all seeds finished" in labels
+        assert "KID, lower is better" in figure.axes[0].get_ylabel()
+
+
+def test_legend_and_axes_do_not_overlap_and_fit(rows: tuple[Row, ...], facts: TaskFacts) -> None:
+    figure = plot_quality_latency(rows, facts)
+    assert figure is not None
+    save(figure, "png")
+    legend = figure.legends[0].get_window_extent()
+    axes = figure.axes[0].get_tightbbox()
+    assert axes is not None
+    assert legend.x0 >= axes.x1
+    assert legend.x1 <= figure.bbox.x1
+    assert legend.y0 >= 0
+
+
+def test_scales_follow_the_values(facts: TaskFacts) -> None:
+    near = plot_quality_nfe(rows_at({"a": 0.3, "b": 0.5}), facts)
+    wide = plot_quality_nfe(rows_at({"a": 0.3, "b": 13.0}), facts)
+    below = plot_quality_nfe(rows_at({"a": -0.004, "b": 13.0}), facts)
+    assert near is not None
+    assert wide is not None
+    assert below is not None
+    scales = [figure.axes[0].get_yscale() for figure in (near, wide, below)]
+    assert scales == ["linear", "log", "symlog"]
+    assert below.axes[0].get_ylim()[0] < -0.004
+    upward = plot_quality_nfe(rows_at({"a": 0.3, "b": 13.0}), replace(facts, higher_is_better=True))
+    assert upward is not None
+    assert upward.axes[0].get_yscale() == "linear"
+
+
+def test_every_point_lies_within_the_axes(rows: tuple[Row, ...], facts: TaskFacts) -> None:
+    for plot in (plot_quality_nfe, plot_quality_latency):
+        figure = plot(rows, facts)
+        assert figure is not None
+        axes = figure.axes[0]
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        for container in axes.containers:
+            x, y = container.lines[0].get_xydata()[0]  # type: ignore[attr-defined]
+            assert left < x < right
+            assert bottom < y < top
+
+
+def test_nothing_to_draw_is_no_figure(facts: TaskFacts) -> None:
+    failed = group_rows([make_record(PLANS[0], 0, status="failed", reason="out of disk")])
+    assert plot_quality_nfe(failed, facts) is None
+    assert plot_quality_latency(failed, facts) is None
+    untimed = group_rows([make_record(PLANS[0], 0, costs=[])])
+    assert plot_quality_nfe(untimed, facts) is not None
+    assert plot_quality_latency(untimed, facts) is None
+
+
+@pytest.mark.parametrize("name", ["a$b$c_{x}", "_hidden", "long-" * 30])
+def test_names_are_drawn_as_they_are(name: str, facts: TaskFacts) -> None:
+    figure = plot_quality_nfe(rows_at({name: 0.3}), facts)
+    assert figure is not None
+    assert name.lstrip("_")[:20] in legend_of(figure)[0]
+    assert len(legend_of(figure)[0]) <= 30
+    assert save(figure, "png")
+
+
+def test_files_are_the_same_for_the_same_rows(rows: tuple[Row, ...], facts: TaskFacts) -> None:
+    first, second = (plot_quality_nfe(rows, facts) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    png, pdf = save(first, "png"), save(first, "pdf")
+    assert png == save(second, "png")
+    assert pdf == save(second, "pdf")
+    for words in (b"CreationDate", b"Matplotlib"):
+        assert words not in png + pdf
+    image = matplotlib.image.imread(io.BytesIO(png))
+    assert image.shape[:2] == (int(HEIGHT_INCHES * DPI), int(WIDTH_INCHES * DPI))
+    assert np.unique(image[..., :3].reshape(-1, 3), axis=0).shape[0] > 100
