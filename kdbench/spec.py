@@ -62,6 +62,8 @@ class Budget(Spec):
     """Images per update."""
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate of AdamW; falls along a cosine to 0."""
+    extra_lr: float | None = Field(None, gt=0)
+    """Peak learning rate of networks beside the student (a discriminator); `lr` if not given."""
     warmup: int = Field(100, ge=0)
     """Updates over which the learning rate rises linearly to its peak."""
     weight_decay: float = Field(0.0, ge=0)

@@ -19,7 +19,7 @@ from kdbench.seeds import seed
     bounds=(0.0, 1.0),
     needs_features=True,
     protocol="argmax of the extractor's logits against the label asked for",
-    source="Ravuri and Vinyals 2019, arXiv:1905.10887, the reverse direction; Wilson 1927",
+    source="share of hits; interval of Wilson 1927",
 )
 def class_accuracy(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Share of generated images that the extractor takes for the class that was asked for.
@@ -43,7 +43,7 @@ def class_accuracy(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     bounds=(0.0, 1.0),
     needs_features=True,
     protocol="total variation between predicted and asked class shares of the same images",
-    source="total variation ½ Σ|p - q|; Efron and Tibshirani 1993, ch. 13",
+    source="total variation ½ Σ|p - q|; bootstrap of the norm of the deviation",
 )
 def class_divergence(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Total variation between the classes that came out and the classes that were asked for.

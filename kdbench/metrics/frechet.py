@@ -40,7 +40,7 @@ the eigenvalues of a product of two such matrices would drown in rounding."""
     bounds=(0.0, None),
     needs_features=True,
     protocol="float64, covariance divisor n-1, delete-a-group jackknife with 20 groups a set",
-    source="Dowson and Landau 1982, eq. 4; Heusel et al. 2017, arXiv:1706.08500, eq. 6",
+    source="Dowson and Landau 1982; Heusel et al. 2017, arXiv:1706.08500",
 )
 def fd(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Fréchet distance in the task's own features; `FID` is this in Inception features alone.

@@ -20,15 +20,15 @@ BLOCK = 1024
     higher_is_better=False,
     needs_features=True,
     protocol="unbiased U-statistic over all pairs, kernel (x.y/d + 1)^3, float64",
-    source="Binkowski et al. 2018, arXiv:1801.01401, eq. 4 (no subsets)",
+    source="Binkowski et al. 2018, arXiv:1801.01401, without its subsets; Gretton et al. 2012",
 )
 def kid(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Kernel distance in the task's features: unbiased at any N, 0 on average for equal sources.
 
     All pairs enter, so there is neither a subset size nor a seed; the value can be negative. The
-    standard error is that of the first-order (Hájek) projection over both sets. It is never too
-    small; where both sets come from one distribution the projection degenerates, and the error is
-    √2 times the true one.
+    standard error is that of the first-order (Hájek) projection over both sets. Where
+    both sets come from one distribution the projection degenerates, and the error is √2 times the
+    true one.
 
     Args:
         generated, reference: features (N, D) and (M, D), float32, N and M at least 2.

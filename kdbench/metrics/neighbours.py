@@ -46,7 +46,7 @@ class Neighbours:
     needs_features=True,
     equal_n=True,
     protocol=PROTOCOL,
-    source=f"{KYNKAANNIEMI}, eq. 2",
+    source=KYNKAANNIEMI,
 )
 def precision(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Share of generated images inside the ball of any reference image."""
@@ -60,7 +60,7 @@ def precision(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     needs_features=True,
     equal_n=True,
     protocol=PROTOCOL,
-    source=f"{KYNKAANNIEMI}, eq. 2",
+    source=KYNKAANNIEMI,
 )
 def recall(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Share of reference images inside the ball of any generated image.
@@ -77,7 +77,7 @@ def recall(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     needs_features=True,
     equal_n=True,
     protocol=PROTOCOL,
-    source=f"{NAEEM}, eq. 5",
+    source=NAEEM,
 )
 def density(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Reference balls around a generated image, on average, over k: 1 for equal distributions.
@@ -95,7 +95,7 @@ def density(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     needs_features=True,
     equal_n=True,
     protocol=PROTOCOL,
-    source=f"{NAEEM}, eq. 6",
+    source=NAEEM,
 )
 def coverage(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Share of reference images whose ball holds a generated image; about 1 - 2⁻ᵏ at its best."""

@@ -21,8 +21,7 @@ FAIR_SHARE = 0.1
     higher_is_better=False,
     bounds=(0.0, None),
     protocol="exact assignment between as many points of one label, mean over labels",
-    source="Peyré and Cuturi 2019, arXiv:1803.00567, eq. 2.3 and prop. 2.1; scipy "
-    "linear_sum_assignment",
+    source="Peyré and Cuturi 2019, arXiv:1803.00567, prop. 2.1; scipy linear_sum_assignment",
 )
 def wasserstein2(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     """Wasserstein-2 distance to the reference points of the same label, mean over labels.
@@ -83,7 +82,7 @@ def modes_covered(points: Tensor, centres: Tensor, *, std: float) -> int:
         std: of every mode, in the unit of the points.
 
     Source:
-        Srivastava et al. 2017, arXiv:1705.07761, section 4.1; Lin et al. 2018, arXiv:1712.04086.
+        Srivastava et al. 2017, arXiv:1705.07761; Lin et al. 2018, arXiv:1712.04086.
 
     >>> centres = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     >>> modes_covered(torch.tensor([[0.1, 0.0], [0.5, 0.0], [3.0, 0.0]]), centres, std=0.1)

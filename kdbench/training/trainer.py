@@ -33,7 +33,7 @@ CURVE_POINTS = 20
 """Points of the recorded training curve."""
 
 
-def learning_rate(budget: Budget, step: int) -> float:
+def learning_rate(budget: Budget, step: int, *, extra: bool = False) -> float:
     """Linear warm-up, then half a cosine down to 0 at the end of the budget.
 
     >>> budget = Budget(steps=1000, lr=1.0, warmup=100)
@@ -41,7 +41,8 @@ def learning_rate(budget: Budget, step: int) -> float:
     [0.01, 0.976, 0.5, 0.0]
     """
     rise = min(1.0, (step + 1) / max(budget.warmup, 1))
-    return budget.lr * rise * 0.5 * (1 + math.cos(math.pi * step / budget.steps))
+    peak = budget.extra_lr if extra and budget.extra_lr else budget.lr
+    return peak * rise * 0.5 * (1 + math.cos(math.pi * step / budget.steps))
 
 
 @dataclass(eq=False)
@@ -116,7 +117,7 @@ class Trainer:
         batch: Batch,
     ) -> None:
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(self.budget, self.step)
+            group["lr"] = learning_rate(self.budget, self.step, extra=phase != "student")
         for name, network in networks.items():
             network.train().requires_grad_(name == phase)
 

@@ -68,7 +68,7 @@ def test_a_common_offset_does_not_matter() -> None:
 
 
 def test_equal_distributions_have_their_known_values() -> None:
-    """Naeem et al. 2020, section 3.2: density 1, coverage 1 - (n-1)…(n-k) / (2n-1)…(2n-k)."""
+    """Naeem et al. 2020: density 1, coverage 1 - (n-1)…(n-k) / (2n-1)…(2n-k)."""
     n, k = 1000, 5
     found = [neighbours(draw(n, 3, seed=2 * i), draw(n, 3, seed=2 * i + 1), k=k) for i in range(5)]
     steps = range(1, k + 1)
