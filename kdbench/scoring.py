@@ -8,7 +8,7 @@ from functools import cache
 from torch import Tensor
 
 from kdbench import registry
-from kdbench.errors import BadSpec
+from kdbench.errors import BadSpec, NothingMeasured
 from kdbench.keys import score_key
 from kdbench.metrics.base import Estimate, ImageSet, Metric, Use
 from kdbench.metrics.features.base import Extractor
@@ -79,13 +79,16 @@ def score(
         if estimate is None:
             if split not in sets:
                 sets[split] = _image_set(task, samples, split)
-            estimate = measure(
-                metric,
-                use=use,
-                generated=sets[split],
-                reference=reference_set(task.id, split) if metric.kind == "set" else None,
-                targets=targets.images if paired and targets else None,
-            )
+            try:
+                estimate = measure(
+                    metric,
+                    use=use,
+                    generated=sets[split],
+                    reference=reference_set(task.id, split) if metric.kind == "set" else None,
+                    targets=targets.images if paired and targets else None,
+                )
+            except NothingMeasured as error:
+                estimate = Estimate(None, reason=str(error))
         n_reference = len(task.split(split)) if metric.kind == "set" else None
         scores.append(
             Score(

@@ -34,11 +34,10 @@ def find_anchor(student: Row, rows: Iterable[Row], facts: TaskFacts) -> Anchor:
 
 
 def find_anchor_at_fewer_calls(student: Row, rows: Iterable[Row], facts: TaskFacts) -> Anchor:
-    """The best from-scratch row of any family and the student's size with fewer calls."""
+    """The best row without a teacher and with fewer calls: of the student's size, or trivial."""
     calls = student.identity.nfe or 0
-    return _best_on_validation(
-        student, [row for row in rows if 0 < (row.identity.nfe or 0) < calls], facts
-    )
+    fewer = [row for row in rows if (row.identity.nfe or 0) < calls]
+    return _best_on_validation(student, fewer, facts, trivial=True)
 
 
 def find_task_headroom(teacher: Row, anchor: Row, facts: TaskFacts) -> Headroom | None:
@@ -67,11 +66,14 @@ def may_rank(row: Row, rows: Sequence[Row], facts: TaskFacts) -> bool:
     return any(headroom is not None and headroom.exists for headroom in found)
 
 
-def _best_on_validation(student: Row, rows: Sequence[Row], facts: TaskFacts) -> Anchor:
+def _best_on_validation(
+    student: Row, rows: Sequence[Row], facts: TaskFacts, *, trivial: bool = False
+) -> Anchor:
     controls = [row for row in rows if row.identity.role in FROM_SCRATCH]
-    if not controls:
+    learnt_nothing = [row for row in rows if trivial and row.identity.role == "trivial"]
+    if not controls and not learnt_nothing:
         return Anchor(None, "no row from scratch at such calls")
-    sized = [row for row in controls if _is_of_size(row, student)]
+    sized = [row for row in controls if _is_of_size(row, student)] + learnt_nothing
     if not sized:
         return Anchor(None, "no row from scratch within ±25 % of the student's parameters")
     means = [

@@ -54,7 +54,7 @@ def _columns(facts: TaskFacts) -> list[Column]:
         *columns,
         Column("headroom", "headroom on validation, at least", "number"),
         Column("gap_recovered", "gap recovered", "estimate"),
-        *_test_columns("fewer_calls", "best from scratch at fewer calls")[:2],
+        *_test_columns("fewer_calls", "best without a teacher at fewer calls")[:2],
         Column("gain", "gain over training without a teacher"),
         Column("speed_up", "speed-up", "estimate"),
         Column("size_ratio", "size ratio", "number"),

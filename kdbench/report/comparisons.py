@@ -54,7 +54,7 @@ class Outcome:
     against_few_step: Test
     against_teacher: Test
     against_fewer_calls: Test
-    """The best from-scratch row with fewer calls."""
+    """The best row without a teacher and with fewer calls, trivial generators included."""
     gap: Estimated
     """Gap recovered between anchor and teacher."""
     speed_up: Estimated

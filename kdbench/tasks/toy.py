@@ -86,8 +86,8 @@ def draw(labels: Tensor, generator: torch.Generator, *, balanced: bool = False) 
     name="modes-covered",
     unit="of 33",
     bounds=(0, 33),
-    protocol="within 3 standard deviations",
-    source="Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761, section 4.1",
+    protocol="within 3 standard deviations, a tenth of the mode's fair share",
+    source="Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761; the share is kdbench's own",
 )
 def modes_covered_metric(generated: ImageSet, reference: ImageSet) -> Estimate:
     """How many of the 8 + 25 modes are covered; the reference is the known truth."""
