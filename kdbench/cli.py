@@ -234,7 +234,7 @@ def _plan(name: str, seeds: str | None) -> Any:
     from kdbench.plan import make_plan
     from kdbench.seeds import parse_seeds
 
-    return make_plan(name, seeds=parse_seeds(seeds) if seeds else None)
+    return make_plan(name, seeds=None if seeds is None else parse_seeds(seeds))
 
 
 def _plan_json(made: Any) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -37,7 +39,7 @@ def score(
     targets: Targets | None,
     no_targets: str,
     extra: tuple[str, ...] = (),
-    known: dict[str, Score] | None = None,
+    known: Mapping[str, Score] = MappingProxyType({}),
 ) -> list[Score]:
     """All scores of one run: every metric on the held-out split, the main one on both.
 
@@ -49,100 +51,112 @@ def score(
         extra: metrics beyond those of the task, by name; each on all of the task's images.
         known: scores by key that need not be measured again.
     """
-    known = known or {}
     main = registry.metrics.resolve(task.main)
     uses = [*task.uses, *(Use(registry.metrics.resolve(name), n=task.n) for name in extra)]
     wanted: list[tuple[SplitName, Use]] = [("held-out", use) for use in uses]
     wanted += [("validation", use) for use in uses if use.metric == main]
-    sets: dict[SplitName, ImageSet] = {}
-    scores = []
-    for split, use in wanted:
+    scorer = _Scorer(task, samples, targets, no_targets)
+    return [scorer.score(use, split, known) for split, use in wanted]
+
+
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    """Measures one run's images; the extractor sees each split once."""
+
+    task: Task
+    samples: Samples
+    targets: Targets | None
+    no_targets: str
+    _sets: dict[SplitName, ImageSet] = field(default_factory=dict)
+
+    def score(self, use: Use, split: SplitName, known: Mapping[str, Score]) -> Score:
         metric = shared_metric(use.metric)
-        paired = metric.kind == "paired"
-        reference = _reference_id(task, metric, split, targets)
-        protocol = _protocol(task, use, metric, split)
-        extractor = shared_extractor(task.extractor).id if metric.needs_features else None
+        reference = self._reference_id(metric, split)
+        protocol = self._protocol(use, metric, split)
+        extractor = shared_extractor(self.task.extractor).id if metric.needs_features else None
         key = score_key(
             metric,
             use,
-            sample=samples.key,
+            sample=self.samples.key,
             reference=reference,
             extractor=extractor,
             protocol=protocol,
         )
         if key in known:
-            scores.append(known[key])
-            continue
-        estimate = _void(samples.n_failed[split], metric)
-        if estimate is None and paired and targets is None:
-            estimate = Estimate(None, reason=no_targets)
-        if estimate is None:
-            if split not in sets:
-                sets[split] = _image_set(task, samples, split)
-            try:
-                estimate = measure(
-                    metric,
-                    use=use,
-                    generated=sets[split],
-                    reference=reference_set(task.id, split) if metric.kind == "set" else None,
-                    targets=targets.images if paired and targets else None,
-                )
-            except NothingMeasured as error:
-                estimate = Estimate(None, reason=str(error))
-        n_reference = len(task.split(split)) if metric.kind == "set" else None
-        scores.append(
-            Score(
-                metric=metric.id,
-                split=split,
-                value=estimate.value,
-                reason=estimate.reason,
-                unit=metric.unit,
-                higher_is_better=metric.higher_is_better,
-                n=use.n * use.blocks,
-                n_reference=use.n if metric.equal_n else n_reference,
-                n_failed=samples.n_failed[split],
-                interval=estimate.interval,
-                reference=reference,
-                extractor=extractor,
-                protocol=protocol,
-                key=key,
-                details=estimate.details,
-            )
+            return known[key]
+        estimate = self._estimate(metric, use, split)
+        return Score(
+            metric=metric.id,
+            split=split,
+            value=estimate.value,
+            reason=estimate.reason,
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            n=use.n * use.blocks,
+            n_reference=self._n_reference(metric, use, split),
+            n_failed=self.samples.n_failed[split],
+            interval=estimate.interval,
+            reference=reference,
+            extractor=extractor,
+            protocol=protocol,
+            key=key,
+            details=estimate.details,
         )
-    return scores
+
+    def _estimate(self, metric: Metric, use: Use, split: SplitName) -> Estimate:
+        """The value, or why there is none.
+
+        Failed images void set metrics; they are never dropped or drawn again.
+        """
+        n_failed, of_sets = self.samples.n_failed[split], metric.kind == "set"
+        if n_failed and of_sets:
+            return Estimate(None, reason=f"{n_failed} images are not finite or are constant")
+        if metric.kind == "paired" and self.targets is None:
+            return Estimate(None, reason=self.no_targets)
+        targets = self.targets.images if metric.kind == "paired" and self.targets else None
+        try:
+            return measure(
+                metric,
+                use=use,
+                generated=self._set(split),
+                reference=reference_set(self.task.id, split) if of_sets else None,
+                targets=targets,
+            )
+        except NothingMeasured as error:
+            return Estimate(None, reason=str(error))
+
+    def _set(self, split: SplitName) -> ImageSet:
+        if split not in self._sets:
+            self._sets[split] = image_set(
+                self.task, self.samples.images[split], self.samples.labels[split]
+            )
+        return self._sets[split]
+
+    def _reference_id(self, metric: Metric, split: SplitName) -> str | None:
+        if metric.kind == "set":
+            return self.task.split(split).sha256
+        if metric.kind == "paired" and self.targets is not None:
+            return sha256_of(self.targets.images)
+        return None
+
+    def _n_reference(self, metric: Metric, use: Use, split: SplitName) -> int | None:
+        if metric.kind != "set":
+            return None
+        return use.n if metric.equal_n else len(self.task.split(split))
+
+    def _protocol(self, use: Use, metric: Metric, split: SplitName) -> str:
+        blocks = f"{use.blocks}×" if use.blocks > 1 else ""
+        parts = [self.task.id, split, f"{blocks}{use.n} images"]
+        parts.append("uint8" if self.task.quantised else "float32")
+        if metric.kind == "paired":
+            parts.append("against the teacher's image of the same input")
+        if metric.protocol:
+            parts.append(metric.protocol)
+        return ", ".join(parts)
 
 
-def _reference_id(
-    task: Task, metric: Metric, split: SplitName, targets: Targets | None
-) -> str | None:
-    if metric.kind == "set":
-        return task.split(split).sha256
-    return sha256_of(targets.images) if metric.kind == "paired" and targets else None
-
-
-def _protocol(task: Task, use: Use, metric: Metric, split: SplitName) -> str:
-    parts = [
-        task.id,
-        split,
-        f"{use.blocks}×{use.n} images" if use.blocks > 1 else f"{use.n} images",
-    ]
-    parts.append("uint8" if task.quantised else "float32")
-    if metric.kind == "paired":
-        parts.append("against the teacher's image of the same input")
-    if metric.protocol:
-        parts.append(metric.protocol)
-    return ", ".join(parts)
-
-
-def _void(n_failed: int, metric: Metric) -> Estimate | None:
-    """Failed images void set metrics; they are never dropped or drawn again."""
-    if n_failed and metric.kind == "set":
-        return Estimate(None, reason=f"{n_failed} images are not finite or are constant")
-    return None
-
-
-def _image_set(task: Task, samples: Samples, split: SplitName) -> ImageSet:
-    images, labels = samples.images[split], samples.labels[split]
+def image_set(task: Task, images: Tensor, labels: Tensor) -> ImageSet:
+    """Images with what the task's extractor says of them, where it has one."""
     if task.extractor is None:
         return ImageSet(images, labels)
     return extract(shared_extractor(task.extractor), images, labels)
@@ -173,6 +187,4 @@ def reference_set(task_id: str, split: SplitName) -> ImageSet:
     """A split's real images with their features, computed once for the whole process."""
     task = shared_task(task_id)
     part = task.split(split)
-    if task.extractor is None:
-        return ImageSet(part.images, part.labels)
-    return extract(shared_extractor(task.extractor), part.images, part.labels)
+    return image_set(task, part.images, part.labels)
