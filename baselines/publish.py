@@ -6,12 +6,13 @@ them with a card each into the weights folder of the pair's family.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from kdbench import registry
-from kdbench.errors import NothingMeasured
+from kdbench.errors import KdbenchError, NothingMeasured
 from kdbench.record import Record
 from kdbench.spec import Pair
 from kdbench.store import Store
@@ -65,4 +66,7 @@ def make_card(pair: Pair, name: str, record: Record) -> WeightCard:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KdbenchError as error:
+        sys.exit(f"kdbench: {error}")

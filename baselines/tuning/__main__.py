@@ -6,6 +6,7 @@ Writes `baselines/tuning/<name>.json`, which pairs cite. Trials that are done ar
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from kdbench import registry
 from kdbench.engines.jobs import make_jobs
 from kdbench.engines.local import Setting, run_jobs
 from kdbench.environment import own_command
+from kdbench.errors import KdbenchError
 from kdbench.plan import Plan
 from kdbench.screen import Screen
 from kdbench.spec import load_toml
@@ -61,4 +63,7 @@ def main(name: str, out: Path, workers: int, match: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KdbenchError as error:
+        sys.exit(f"kdbench: {error}")

@@ -91,16 +91,6 @@ def count_macs(function: Callable[[], object]) -> Macs:
     return Macs(counter.get_total_flops() // 2, tuple(sorted(unknown.names)))
 
 
-def macs_of(function: Callable[[], object]) -> int:
-    """Multiply–accumulates of `function`, for a ledger that multiplies them.
-
-    >>> layer = torch.nn.Conv2d(3, 8, 3, padding=1)
-    >>> macs_of(lambda: layer(torch.ones(1, 3, 4, 4)))  # 3·8·3·3 weights on 4·4 places
-    3456
-    """
-    return count_macs(function).total
-
-
 def _is_known(func: Any) -> bool:
     packet = getattr(func, "_overloadpacket", func)
     if packet in flop_registry:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 
 @dataclass
@@ -33,9 +34,9 @@ class Ledger:
     @contextmanager
     def counting(self) -> Any:
         """Charge every multiply–accumulate inside, forward and backward."""
-        with FlopCounterMode(display=False) as counter:
+        with _OperationCounter() as counter:
             yield
-        self.macs += counter.get_total_flops() / 2
+        self.macs += counter.flops / 2
 
     def charge_update(self, phase: str, update: Callable[[], float]) -> float:
         """Run one update; count its operations the first time, charge the same afterwards."""
@@ -46,6 +47,31 @@ class Ledger:
         with self.counting():
             result = update()
         self.per_update[phase] = self.macs - before
+        return result
+
+
+class _OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up torch's own operation formulas over everything that is dispatched.
+
+    torch's FlopCounterMode hooks into modules and cannot follow a gradient of a gradient, which
+    GAN penalties need.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
         return result
 
 

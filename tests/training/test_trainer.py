@@ -394,7 +394,7 @@ def test_gradients_are_clipped_to_their_global_norm(
     assert norm == pytest.approx(min(clip, noted), rel=1e-3)
 
 
-def test_the_rate_falls_along_a_cosine(
+def test_the_rate_rises_along_a_line_and_falls_along_a_cosine(
     make: Callable[..., tuple[Trainer, Method]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[float] = []
@@ -405,9 +405,11 @@ def test_the_rate_falls_along_a_cosine(
         return step(self, *arguments)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noting)
-    trainer, learns = make(steps=4, lr=0.1)
+    trainer, learns = make(steps=4, lr=0.1, warmup=2)
     trainer.run(learns)
-    assert rates == pytest.approx([0.1, 0.1 * (0.5 + math.sqrt(2) / 4), 0.05, 0.01464466], rel=1e-6)
+    cosine = [1.0, 0.5 + math.sqrt(2) / 4, 0.5, 0.5 - math.sqrt(2) / 4]
+    expected = [0.1 * rise * fall for rise, fall in zip([0.5, 1, 1, 1], cosine, strict=True)]
+    assert rates == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_curve_is_short_and_has_both_ends(

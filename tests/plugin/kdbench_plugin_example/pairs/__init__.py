@@ -1,0 +1,1 @@
+"""Pairs, one TOML file each."""
