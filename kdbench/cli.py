@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -260,10 +261,11 @@ def _show_plan(made: Any) -> None:
     for reason in sorted({skipped.reason for skipped in made.skipped}):
         count = sum(skipped.reason == reason for skipped in made.skipped)
         console.print(f"Skipped {count}: {reason}.", markup=False, highlight=False)
-    minutes = made.expected_seconds / 60
+    minutes = math.ceil(made.expected_seconds / 60 / 2)
     console.print(
-        f"{len(made.runs)} runs; about {minutes / 2:.0f} minutes of training and sampling with two "
-        "workers where nothing is done yet, then costs.",
+        f"{len(made.runs)} runs. From nothing, training and sampling take about {minutes} "
+        f"minute{'s' if minutes > 1 else ''} with two workers, then costs a few seconds a program; "
+        "what is already there is taken as it is.",
         highlight=False,
     )
 

@@ -76,27 +76,31 @@ def add_costs(
     Returns:
         One sentence for each program whose costs could not be measured.
     """
-    lowest = _lowest_seeds(records)
+    missing = [
+        (record, program, key)
+        for record in _lowest_seeds(records)
+        if (key := cost_key(program := _program_of(record), device=device)) != _known_key(record)
+    ]
     failures = []
-    for number, record in enumerate(lowest):
-        program = Program(
-            registry.pairs.load(record.identity.pair),
-            record.identity.arm,
-            record.identity.train_seed,
-        )
-        progress(program.label, number, len(lowest))
-        key = cost_key(program, device=device)
-        if record.keys is None or record.keys.cost == key:
-            continue
+    for number, (record, program, key) in enumerate(missing):
+        progress(program.label, number, len(missing))
         costs, reason = _measure(store, record, program, key, device)
         if reason:
             failures.append(f"{program.label}: {reason}")
-            continue
-        record.costs = costs
-        record.keys.cost = key
-        store.put_record(record)
-    progress("", len(lowest), len(lowest))
+        elif record.keys is not None:
+            record.costs = costs
+            record.keys.cost = key
+            store.put_record(record)
     return failures
+
+
+def _program_of(record: Record) -> Program:
+    identity = record.identity
+    return Program(registry.pairs.load(identity.pair), identity.arm, identity.train_seed)
+
+
+def _known_key(record: Record) -> str | None:
+    return record.keys.cost if record.keys else None
 
 
 def _lowest_seeds(records: list[Record]) -> list[Record]:

@@ -96,6 +96,19 @@ def toy_run(kdbench: Kdbench, tmp_path_factory: pytest.TempPathFactory) -> Finis
 
 
 @pytest.fixture(scope="session")
+def quick_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for `path`: workers save a checkpoint five times a second, not every 10 seconds."""
+    folder = tmp_path_factory.mktemp("quick")
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'kdbench.engines.worker' in sys.orig_argv:\n"
+        "    import kdbench.training.trainer as trainer\n"
+        "    trainer.CHECKPOINT_SECONDS = 0.2\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def make_plugin() -> MakePlugin:
     """`make_plugin(folder, entry_points, files)`: an installed distribution, without installing.
 

@@ -199,8 +199,9 @@ def test_using_a_broken_entry_gives_one_clear_sentence(
     assert "Traceback" not in done.stderr
     errors = json.loads(done.stdout)["errors"]
     assert len(errors) == 1
-    for word in ("'gone@1'", BROKEN, "cannot be imported", "Reinstall"):
-        assert word in errors[0]
+    assert "no_such_stranger" in errors[0]
+    assert "ModuleNotFoundError" not in errors[0]
+    assert "\n" not in errors[0]
     assert not list((tmp_path / "runs").glob("records/**/*.json"))
 
 

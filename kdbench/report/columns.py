@@ -16,7 +16,13 @@ from kdbench.statistics import Estimated
 
 _ORDER = ("fd", "precision", "recall", "density", "coverage", "class-accuracy", "psnr", "ssim")
 """Metrics after the main one, by the start of their name; others follow in alphabetical order."""
-_TITLES = {"kid": "KID", "fd": "FD", "psnr": "PSNR", "wasserstein2": "Wasserstein-2"}
+_TITLES = {
+    "fd": "FD",
+    "kid": "KID",
+    "kid-stratified": "stratified KID",
+    "psnr": "PSNR",
+    "wasserstein2": "Wasserstein-2",
+}
 _COSTS = (("latency_ms", 1), ("throughput_img_s", 64), ("peak_memory_mib", None))
 _COST_TITLES = {
     "latency_ms": "latency (ms)",
