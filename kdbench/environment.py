@@ -6,6 +6,7 @@ import ast
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import cache
@@ -111,6 +112,18 @@ def _is_text(node: ast.AST) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s'\":/]+/)+")
+
+
+def without_folders(text: str) -> str:
+    """A message without the folders of this machine: only the last part of a path stays.
+
+    >>> without_folders("cannot read /home/me/data/x.png: no such file")
+    'cannot read …/x.png: no such file'
+    """
+    return _FOLDERS.sub("…/", text)
 
 
 def own_command() -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from kdbench import registry
-from kdbench.environment import code_sha256, describe_code, describe_environment
+from kdbench.environment import code_sha256, describe_code, describe_environment, without_folders
 from kdbench.errors import Diverged, KdbenchError, StoreError, WeightsError
 from kdbench.keys import KEY_VERSION, resolved_params
 from kdbench.plan import compared_with
@@ -170,7 +170,7 @@ class _Draft:
             schema=SCHEMA,
             key=run_key(self.task.id, self.pair.id, run.arm, run.seed),
             status=status,
-            reason=reason,
+            reason=without_folders(reason) if reason else None,
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
             identity=self._identity(samples),
             keys=self._keys(samples),

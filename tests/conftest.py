@@ -51,16 +51,19 @@ def environment(*path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def kdbench() -> Kdbench:
-    """`kdbench(*words, path=(), **options)`: run the command line and wait for it."""
+    """`kdbench(*words, path=(), more={}, **options)`: run the command line and wait for it."""
 
     def run(
-        *words: str | Path, path: tuple[Path, ...] = (), **options: Any
+        *words: str | Path,
+        path: tuple[Path, ...] = (),
+        more: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [SCRIPT, *map(str, words)],
             capture_output=True,
             text=True,
-            env=environment(*path),
+            env=environment(*path) | dict(more or {}),
             timeout=300,
             **options,
         )

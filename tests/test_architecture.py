@@ -156,7 +156,9 @@ def test_kdbench_knows_nothing_of_its_baselines() -> None:
 
 def test_baselines_stand_where_a_stranger_stands() -> None:
     """Methods, networks and samplers see what a plug-in sees; tools of a checkout see more."""
-    families = [n for n in ALL if n.startswith("kdbench_baselines.") and n.split(".")[1] not in TOOLS]
+    families = [
+        n for n in ALL if n.startswith("kdbench_baselines.") and n.split(".")[1] not in TOOLS
+    ]
     assert len(families) > 8
     beyond = [
         (name, other)

@@ -21,7 +21,7 @@ from kdbench.environment import (
 )
 from kdbench.errors import BadSpec
 
-PLAIN = '''
+PLAIN = """
 import math
 
 RATE = 0.5
@@ -36,7 +36,7 @@ class Thing:
 
 async def later() -> None:
     pass
-'''
+"""
 
 SAME = {
     "comments": PLAIN.replace("RATE = 0.5", "# a rate\nRATE = 0.5  # per update"),
@@ -54,7 +54,9 @@ OTHER = {
     "name": PLAIN.replace("area", "volume"),
     "default": PLAIN.replace("radius: float)", "radius: float = 1.0)"),
     "import": PLAIN.replace("import math", "import cmath as math"),
-    "order": PLAIN.replace("RATE = 0.5\n", "").replace("import math\n", "RATE = 0.5\nimport math\n"),
+    "order": PLAIN.replace("RATE = 0.5\n", "").replace(
+        "import math\n", "RATE = 0.5\nimport math\n"
+    ),
     "text": PLAIN.replace("0.5", '"a text that is no docstring"'),
 }
 

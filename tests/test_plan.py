@@ -68,9 +68,7 @@ def test_smoke_has_all_arms_of_its_pairs_at_three_seeds() -> None:
     plan = make_plan("smoke")
     assert plan.what.startswith("suite smoke@")
     assert plan.suite is not None
-    expected = {
-        (name, arm) for name in plan.suite.pairs for arm in registry.pairs.load(name).arms
-    }
+    expected = {(name, arm) for name in plan.suite.pairs for arm in registry.pairs.load(name).arms}
     assert rows(plan.runs) == expected
     assert ("toy-progressive-2", "student") in expected
     assert plan.seeds == (0, 1, 2)
@@ -262,9 +260,7 @@ def test_the_longest_chain_comes_first(add_pair: Callable[..., Path]) -> None:
     add_pair("root", "expected_seconds = 1\n")
     add_pair("middle", 'expected_seconds = 2\nteacher = "root"\n')
     add_pair("leaf", 'expected_seconds = 5\nteacher = "middle"\n')
-    add_pair(
-        "alone", 'expected_seconds = 7\ncontrols = ["leaf/student"]\n'
-    )
+    add_pair("alone", 'expected_seconds = 7\ncontrols = ["leaf/student"]\n')
     order = [job.pair for job in make_jobs(make_plan("alone", seeds=(0,)))]
     assert order == ["root", "alone", "middle", "leaf"]
 

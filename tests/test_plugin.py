@@ -156,9 +156,7 @@ def broken(make_plugin: MakePlugin, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("kind", ["tasks", "methods", "metrics", "samplers", "pairs", "suites"])
-def test_a_broken_package_does_not_stop_listing(
-    kind: str, kdbench: Kdbench, broken: Path
-) -> None:
+def test_a_broken_package_does_not_stop_listing(kind: str, kdbench: Kdbench, broken: Path) -> None:
     done = kdbench("list", kind, "--json", path=(broken,))
     assert done.returncode == 0, done.stderr
     names = {entry["name"] for entry in json.loads(done.stdout)}

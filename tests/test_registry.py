@@ -48,9 +48,7 @@ def _no_files_of_other_tests() -> Iterator[None]:
 # ---------------------------------------------------------------- objects
 
 
-def test_listing_and_describing_import_nothing(
-    make_plugin: MakePlugin, tmp_path: Path
-) -> None:
+def test_listing_and_describing_import_nothing(make_plugin: MakePlugin, tmp_path: Path) -> None:
     entry_points = {
         f"kdbench.{kind}": {"aaa-strange@7": "stranger_module.deep:Thing"}
         for kind in ("tasks", "methods", "metrics", "generators", "networks", "samplers")
@@ -163,9 +161,7 @@ def test_a_file_of_the_users_own_is_known_by_its_name(
     assert suites.path("mine@3") == path.resolve()
 
 
-def test_another_version_of_a_file_is_refused(
-    suites: TomlRegistry[Suite], tmp_path: Path
-) -> None:
+def test_another_version_of_a_file_is_refused(suites: TomlRegistry[Suite], tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(SUITE.format(name="mine", version=3))
     suites.add(path)
@@ -182,9 +178,7 @@ def test_a_file_that_is_not_named_after_what_it_describes_is_refused(
         suites.add(path)
 
 
-def test_two_packages_with_one_file_are_refused(
-    make_plugin: MakePlugin, tmp_path: Path
-) -> None:
+def test_two_packages_with_one_file_are_refused(make_plugin: MakePlugin, tmp_path: Path) -> None:
     make_plugin(
         tmp_path,
         {"kdbench.pairs": {"mine": "stranger_pairs"}},
@@ -200,9 +194,7 @@ def test_two_packages_with_one_file_are_refused(
     assert done.stderr == "kdbench: Two packages bring a pair 'toy-edm': rename one.\n"
 
 
-def test_an_unknown_file_gets_the_closest_one(
-    suites: TomlRegistry[Suite], tmp_path: Path
-) -> None:
+def test_an_unknown_file_gets_the_closest_one(suites: TomlRegistry[Suite], tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(SUITE.format(name="mine", version=1))
     suites.add(path)

@@ -6,6 +6,7 @@ import json
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,7 @@ def test_a_disk_that_fills_in_training_leaves_no_record(
     assert not [path for path in after if ".writing-" in path]
 
 
-def test_after_space_was_freed_the_same_command_ends_well(
-    kdbench: Kdbench, tmp_path: Path
-) -> None:
+def test_after_space_was_freed_the_same_command_ends_well(kdbench: Kdbench, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     assert_full(kdbench(*NOISE, out, preexec_fn=limited(10_000)), out)
     assert not list((out / "records").rglob("*.json"))
@@ -81,10 +80,10 @@ def test_after_space_was_freed_the_same_command_ends_well(
 
 def test_a_small_file_system_is_full(kdbench: Kdbench, tmp_path: Path) -> None:
     """Real ENOSPC, where this user may mount a file system of 16 KiB in a namespace of its own."""
-    unshare, script = shutil.which("unshare"), shutil.which("kdbench")
+    unshare, script = shutil.which("unshare"), Path(sys.executable).with_name("kdbench")
     mount = f"mount -t tmpfs -o size=16k tmpfs {tmp_path}"
     allowed = unshare and subprocess.run([unshare, "-m", "sh", "-c", mount], capture_output=True)
-    if not allowed or allowed.returncode != 0 or script is None:
+    if not unshare or not allowed or allowed.returncode != 0:
         pytest.skip("no right to mount a file system")
     out = tmp_path / "runs"
     words = " ".join(map(str, (*NOISE, out)))
@@ -108,7 +107,7 @@ def test_a_folder_that_even_root_cannot_make(folder: str, kdbench: Kdbench) -> N
     assert not done.stdout
 
 
-@pytest.mark.parametrize("inner", ["records", "artifacts", "stages", "reports"])
+@pytest.mark.parametrize("inner", ["records", "stages", "reports"])
 def test_a_file_in_place_of_an_inner_folder_is_named(
     inner: str, kdbench: Kdbench, tmp_path: Path
 ) -> None:

@@ -240,9 +240,7 @@ def test_a_lost_record_is_measured_again_and_not_trained_again(
     assert {p: without_times(r) for p, r in after.items()} == timeless(toy_run.out)
 
 
-def test_a_damaged_network_is_trained_again(
-    toy_run: Any, kdbench: Kdbench, tmp_path: Path
-) -> None:
+def test_a_damaged_network_is_trained_again(toy_run: Any, kdbench: Kdbench, tmp_path: Path) -> None:
     out = toy_run.copy(tmp_path)
     before = records(out)
     path = next(path for path in before if "progressive" in path)

@@ -67,9 +67,7 @@ class Convolutional:
 def teacher() -> Generator:
     pair = registry.pairs.load("toy-edm").model_dump(mode="json")
     weights = str(find_weights("toy-edm-0"))
-    made, _ = build_generator(
-        {"pair": pair, "arm": "heun-15", "weights": weights, "device": "cpu"}
-    )
+    made, _ = build_generator({"pair": pair, "arm": "heun-15", "weights": weights, "device": "cpu"})
     return made
 
 

@@ -27,10 +27,15 @@ SHA256 = {
 
 
 def names(split: str) -> list[str]:
-    return [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in Digits().split(split).images]
+    return [
+        hashlib.sha256(image.numpy().tobytes()).hexdigest()
+        for image in Digits().split(split).images
+    ]
 
 
-@pytest.mark.parametrize(("split", "size"), [("train", 1000), ("validation", 297), ("held-out", 500)])
+@pytest.mark.parametrize(
+    ("split", "size"), [("train", 1000), ("validation", 297), ("held-out", 500)]
+)
 def test_sizes_types_and_ranges(split: str, size: int) -> None:
     found = Digits().split(split)
     assert found.images.shape == (size, 1, 8, 8)
@@ -86,13 +91,15 @@ def test_the_stated_spread_is_that_of_the_encoded_data() -> None:
 # ---------------------------------------------------------------- judges
 
 
-@pytest.mark.parametrize(("judge", "name"), [(digits_cnn, "digits-cnn"), (digits_aux, "digits-aux")])
-def test_judges_are_as_good_as_their_cards_say(
-    judge: Callable[[], Extractor], name: str
-) -> None:
+@pytest.mark.parametrize(
+    ("judge", "name"), [(digits_cnn, "digits-cnn"), (digits_aux, "digits-aux")]
+)
+def test_judges_are_as_good_as_their_cards_say(judge: Callable[[], Extractor], name: str) -> None:
     extractor, split = judge(), Digits().split("held-out")
     stated = cards.load(name).figures["held_out_accuracy"]
-    assert accuracy(extractor.network, split.images, split.labels) == pytest.approx(stated, abs=1e-9)
+    assert accuracy(extractor.network, split.images, split.labels) == pytest.approx(
+        stated, abs=1e-9
+    )
     assert stated > 0.95
     assert extractor.id == f"{name}@1:{weights_id(name).partition(':')[2]}"
     assert not extractor.network.training

@@ -83,7 +83,9 @@ def test_the_ring_is_a_ring_and_the_grid_a_grid() -> None:
     assert len({tuple(c) for c in MODES[1].tolist()}) == 25
 
 
-@pytest.mark.parametrize(("name", "size"), [("train", 20_000), ("validation", 1000), ("held-out", 1000)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("train", 20_000), ("validation", 1000), ("held-out", 1000)]
+)
 def test_splits_are_exact_samples_and_the_same_every_time(name: str, size: int) -> None:
     split = Toy().split(name)
     assert split.images.shape == (size, 2, 1, 1)
