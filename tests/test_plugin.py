@@ -147,7 +147,7 @@ def broken(make_plugin: MakePlugin, tmp_path_factory: pytest.TempPathFactory) ->
         f"stranger_pairs/{name}.toml": head.format(name=name, task=task) + text
         for name, (task, text) in texts.items()
     }
-    suite = 'name = "gone-metric"\nsummary = "s"\npairs = ["toy-noise"]\nseeds = [0]\nmetrics = ["gone"]\n'
+    suite = 'name = "gone-metric"\nsummary = "s"\npairs = ["toy-noise"]\nmetrics = ["gone"]\n'
     entries["kdbench.pairs"] = {"stranger": "stranger_pairs"}
     entries["kdbench.suites"] = {"stranger": "stranger_suites"}
     files |= {"stranger_suites/gone-metric.toml": suite}

@@ -198,5 +198,5 @@ def test_an_unknown_file_gets_the_closest_one(suites: TomlRegistry[Suite], tmp_p
     path = tmp_path / "mine.toml"
     path.write_text(SUITE.format(name="mine", version=1))
     suites.add(path)
-    with pytest.raises(UnknownName, match="no suite 'minne'. Did you mean 'mine'"):
+    with pytest.raises(UnknownName, match=r"no suite 'minne'\. Did you mean 'mine'"):
         suites.load("minne")

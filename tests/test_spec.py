@@ -124,9 +124,9 @@ def test_prerequisites_are_teacher_and_start_without_repeats() -> None:
 
 
 def test_descriptions_are_frozen() -> None:
-    budget = Budget(steps=1)
+    budget = Budget.model_validate({"steps": 1})
     with pytest.raises(ValidationError, match="frozen"):
-        budget.steps = 2  # type: ignore[misc]
+        setattr(budget, "steps", 2)  # noqa: B010  (a checker refuses the plain assignment)
 
 
 # ---------------------------------------------------------------- TOML

@@ -263,9 +263,9 @@ def test_half_written_files_are_not_records(store: Store) -> None:
 
 def test_a_second_lock_is_refused_and_the_first_released(store: Store) -> None:
     with store.locked():
+        second = Store(store.root).locked()
         with pytest.raises(StoreError, match="Another kdbench run is using") as caught:
-            with Store(store.root).locked():
-                pass
+            second.__enter__()
         assert str(store.root) in str(caught.value)
     with Store(store.root).locked():
         pass

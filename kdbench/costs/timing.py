@@ -47,7 +47,7 @@ class Effort:
         return len(values) >= self.rounds_max or (width is not None and width <= self.half_width)
 
 
-QUICK = Effort()
+QUICK = Effort(warmup_max_s=2.0, measure_max_s=2.0)
 """Some seconds a generator: about 1 % on a quiet machine."""
 
 

@@ -29,7 +29,7 @@ class Digits(Task):
     classes = 10
     sigma_data = 0.75  # standard deviation of the training split in −1…1, measured: 0.753
     main = "kid-stratified@1"
-    margin = 0.05
+    margin = 0.02
     n = 1000
     uses = (
         Use("kid-stratified@1", n=1000),

@@ -15,7 +15,7 @@ from kdbench.errors import Diverged, StoreError
 from kdbench.spec import Budget
 from kdbench.tasks.base import Split, Task
 from kdbench.training import trainer as trainer_module
-from kdbench.training.checkpoint import load_checkpoint, network_bytes
+from kdbench.training.checkpoint import load_checkpoint, network_bytes, save_checkpoint
 from kdbench.training.ema import Ema
 from kdbench.training.ledger import CountedTeacher, Ledger
 from kdbench.training.method import Batch, Method, Setting
@@ -193,7 +193,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
 ) -> None:
     monkeypatch.setattr(trainer_module, "CHECKPOINT_SECONDS", -1.0)
     trainer, learns = make()
-    whole = trainer_module.save_checkpoint
+    whole = save_checkpoint
 
     def full(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         if meta["step"] == 30:
@@ -209,7 +209,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
 
 
 def test_seed_and_data_decide_the_weights(make: Callable[..., tuple[Trainer, Method]]) -> None:
-    weights = []
+    weights: list[bytes] = []
     for seed in (7, 7, 8):
         trainer, learns = make(checkpoint=f"of-{len(weights)}")
         object.__setattr__(trainer.setting, "seed", seed)
