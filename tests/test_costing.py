@@ -56,7 +56,7 @@ def run(
 
 def test_record_has_costs_with_their_conditions(run: tuple[Path, Any]) -> None:
     (record,) = Store(run[0]).records()
-    nfe, macs = record.cost("nfe", 1), record.cost("macs", 1)
+    nfe, macs = record.cost("nfe"), record.cost("macs", 1)
     assert nfe is not None
     assert nfe.value == 2
     assert macs is not None
