@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kdbench import keys, registry
+from kdbench import environment, keys, registry
 from kdbench.errors import BadSpec
 from kdbench.keys import load_key, published_weights, resolved_params, sample_key, score_key
 from kdbench.metrics.base import Use
@@ -111,7 +111,7 @@ def test_a_teacher_is_in_the_key_by_its_weights(
 
 def test_code_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key(luhman())
-    whole = keys.code_sha256
+    whole = environment.code_sha256
     modules = (
         registry.methods.module("luhman"),
         registry.networks.module("resmlp"),

@@ -213,3 +213,4 @@ def test_a_folder_that_is_not_there_does_not_stop_others(
         done = kdbench(*words, path=(tmp_path,))
         assert "Traceback" not in done.stderr
         assert json.loads(done.stdout), (words, done.stderr)
+    assert package in done.stdout, "the doctor names it"
