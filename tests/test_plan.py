@@ -141,6 +141,12 @@ def test_a_teacher_may_be_named_with_its_version(add_pair: Callable[..., Path]) 
     assert len(jobs) == 2, [job.id for job in jobs]
 
 
+def test_a_control_may_be_named_with_its_version(add_pair: Callable[..., Path]) -> None:
+    add_pair("one", 'controls = ["toy-edm@1/heun-15"]\n')
+    plan = make_plan("one", seeds=(0,))
+    assert rows(plan.runs) == {("one", "student"), ("toy-edm", "heun-15")}
+
+
 # ---------------------------------------------------------------- what is refused
 
 
