@@ -12,7 +12,7 @@ from typing import Any
 
 from kdbench import registry
 from kdbench.costs.run import measure_costs
-from kdbench.environment import code_sha256, describe_machine, package_version
+from kdbench.environment import code_sha256, describe_machine, family_sha256, package_version
 from kdbench.plan import compared_with
 from kdbench.record import Cost, Record
 from kdbench.spec import Pair, content_key
@@ -146,7 +146,7 @@ def _program(pair: Pair, arm: str) -> dict[str, Any]:
         "task": pair.task,
         "network": network.model_dump(mode="json"),
         "sampling": sampling.model_dump(mode="json"),
-        "code": [code_sha256(module) for module in modules],
+        "code": [family_sha256(module) for module in modules],
     }
 
 

@@ -79,6 +79,11 @@ def _registries() -> list[Finding]:
         advice = "Reinstall the packages that register them." if broken else ""
         found = f"cannot be found: {', '.join(broken)}" if broken else f"{len(list(names))} found"
         findings.append(Finding(kind, found, not broken, advice))
+    for files in (registry.pairs, registry.suites, cards):
+        findings += [
+            Finding(f"{files.kind}s", f"cannot be found: {package}", False, "Reinstall it.")
+            for package in files.missing()
+        ]
     return findings
 
 

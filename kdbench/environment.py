@@ -95,15 +95,56 @@ def code_sha256(module: str) -> str:
     Raises:
         BadSpec: the module has no source file.
     """
-    found = find_spec(module)
-    if found is None or not found.origin:
-        raise BadSpec(f"The module {module} has no source to identify its code by.")
-    tree = ast.parse(Path(found.origin).read_text("utf-8"))
-    for node in ast.walk(tree):
+    for node in ast.walk(tree := _parse(module)):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_text(body[0]):
-            body[0] = ast.Pass()
+        if isinstance(body, list):
+            body[:] = [part for part in body if not _is_text(part)] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def family_sha256(module: str) -> str:
+    """SHA-256 of a module's code and of all that it imports from its own package.
+
+    kdbench's own modules are versioned by themselves, so a plug-in's hash does not follow them.
+    """
+    family, waiting = {module}, [module]
+    package = module.partition(".")[0]
+    while waiting and package != "kdbench":
+        for name in _imported(waiting.pop()):
+            if name.partition(".")[0] == package and name not in family:
+                family.add(name)
+                waiting.append(name)
+    return content_key({name: code_sha256(name) for name in family})
+
+
+def _imported(module: str) -> list[str]:
+    """Modules that a module names in its import statements."""
+    names: list[str] = []
+    for node in ast.walk(_parse(module)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module if not node.level else _relative(module, node))
+    return names
+
+
+def _relative(module: str, node: ast.ImportFrom) -> str:
+    above = module.split(".")[: -node.level]
+    return ".".join([*above, *(node.module or "").split(".")])
+
+
+def _parse(module: str) -> ast.Module:
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:  # a package above it is missing
+        found = None
+    if found is None or not found.origin:
+        raise BadSpec(
+            f"The module {module} has no source to identify its code by. "
+            "Reinstall the package that provides it."
+        )
+    return ast.parse(Path(found.origin).read_text("utf-8"))
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -128,8 +169,5 @@ def without_folders(text: str) -> str:
 
 def own_command() -> str:
     """The command line that is running, without the folders of this machine."""
-    words = [
-        Path(word).name if index == 0 or os.sep in word else word
-        for index, word in enumerate(sys.argv)
-    ]
+    words = [re.sub(r"[^\s=]*/", "", word) for word in sys.argv]
     return " ".join(words)

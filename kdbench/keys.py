@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdbench import registry
-from kdbench.environment import code_sha256, package_version
+from kdbench.environment import family_sha256, package_version
 from kdbench.errors import BadSpec
 from kdbench.metrics.base import Metric, Use
 from kdbench.seeds import INPUT_VERSION
@@ -51,7 +51,7 @@ def load_key(pair: Pair, task: Task, *, seed: int, device: str, retrain: bool) -
     if name is not None:
         return content_key({"v": KEY_VERSION, "weights": cards.load(name).sha256})
     if pair.generator is not None:
-        code = code_sha256(registry.generators.module(pair.generator.name))
+        code = family_sha256(registry.generators.module(pair.generator.name))
         return content_key(
             {"v": KEY_VERSION, "generator": pair.generator.model_dump(), "code": code} | _of(task)
         )
@@ -77,7 +77,7 @@ def load_key(pair: Pair, task: Task, *, seed: int, device: str, retrain: bool) -
             "budget": pair.budget.model_dump(mode="json"),
             "needs": needs,
             "seed": seed,
-            "code": [code_sha256(module) for module in modules],
+            "code": [family_sha256(module) for module in modules],
             "device": device,
             "precision": "fp32",
             "torch": package_version("torch"),
@@ -98,7 +98,7 @@ def sample_key(load: str, pair: Pair, task: Task, *, arm: str, seed: int, device
             "v": KEY_VERSION,
             "load": load,
             "sampler": sampling.model_dump(mode="json"),
-            "code": code_sha256(registry.samplers.module(sampling.sampler)),
+            "code": family_sha256(registry.samplers.module(sampling.sampler)),
             "inputs": [INPUT_VERSION, task.id, task.n, seed],
             "device": device,
         }

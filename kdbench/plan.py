@@ -5,6 +5,7 @@ Nothing is imported that a plan only names, so this is quick and needs no torch.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,11 @@ def make_plan(name: str, *, seeds: tuple[int, ...] | None = None) -> Plan:
             rows[pair.name, arm] = pair
         for control in pair.controls:
             other, _, arm = control.partition("/")
-            rows[other, arm] = _control(pair, other, arm)
+            found = _control(pair, other, arm)
+            rows[found.name, arm] = found
+    for task in {pair.task for pair in pairs}:
+        for mark in _marks(task):
+            rows |= {(mark.name, arm): mark for arm in mark.arms}
     _check_comparisons(suite, rows)
     order = _ordered({pair.name: pair for pair in rows.values()})
     runs, skipped = [], []
@@ -92,10 +97,19 @@ def _resolve(name: str) -> tuple[Suite | None, list[Pair], str]:
     if stem in registry.pairs:
         pair = registry.pairs.load(name)
         return None, [pair], f"pair {pair.id}"
+    known = [*registry.suites, *(task.partition("@")[0] for task in tasks), *registry.pairs]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UnknownName(
-        f"There is no suite, task or pair {name!r}. See `kdbench list suites`, "
+        f"There is no suite, task or pair {name!r}.{hint} See `kdbench list suites`, "
         "`kdbench list tasks` and `kdbench list pairs`."
     )
+
+
+def _marks(task: str) -> list[Pair]:
+    """The floor and the trivial generators of a task, which stand in every table."""
+    pairs = (pair for pair in map(registry.pairs.load, registry.pairs) if pair.task == task)
+    return [pair for pair in pairs if {a.role for a in pair.arms.values()} <= {"floor", "trivial"}]
 
 
 def _control(pair: Pair, other: str, arm: str) -> Pair:
@@ -155,15 +169,18 @@ def _run(pair: Pair, arm: str, seed: int, suite: Suite | None) -> Run:
 def compared_with(pair: Pair) -> tuple[str, str] | None:
     """The (pair, arm) of the teacher whose images paired metrics compare with.
 
-    It is the reference arm of `beside`, else of the first teacher of the chain of teachers.
+    It is the reference arm of `beside`, else of the first teacher of the chain of teachers, else
+    of the pair itself.
     """
-    name = pair.beside or pair.teacher
+    name: str | None = pair.beside or pair.teacher or pair.name
+    passed = {pair.name}
     while name is not None:
         other = registry.pairs.load(name)
         for arm, spec in other.arms.items():
             if spec.reference:
                 return other.name, arm
-        name = other.beside or other.teacher
+        name = None if other.name in passed else other.beside or other.teacher
+        passed.add(other.name)
     return None
 
 

@@ -6,6 +6,7 @@ the first published results.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,7 +22,7 @@ Split = Literal["validation", "held-out"]
 class Part(BaseModel):
     """Base of a record's parts: unknown fields, NaN and infinity are refused."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
 
 
 class Interval(Part):
@@ -115,7 +116,7 @@ class Identity(Part):
     parameters: int | None = None
     """Parameters of the network that is sampled."""
     teacher: str | None = None
-    """`name:sha256` of the teacher's weights."""
+    """`pair/arm` of the teacher whose images paired metrics compare with."""
     teacher_replicate: int | None = None
     """Which of the published teachers; differences are conditional on these."""
     train_seed: int
@@ -222,4 +223,5 @@ class Record(Part):
 
     def to_json(self) -> str:
         """Readable JSON, the same text for the same record."""
-        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+        value = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -115,14 +115,15 @@ class TomlRegistry(Generic[SpecT]):
 
     def add(self, path: Path) -> SpecT:
         """Read a file of the user's own and know it by its name from now on."""
-        spec = load_toml(path, self.model)
+        spec = self._read(path)
         self.added[path.stem] = path.resolve()
         return spec
 
     def _files(self) -> dict[str, Path]:
         files: dict[str, Path] = {}
         for entry in _entry_points(f"kdbench.{self.kind}s"):
-            for path in sorted(_folder(entry).glob("*.toml")):
+            folder = _folder(entry)
+            for path in sorted(folder.glob("*.toml")) if folder else ():
                 if path.stem in files:
                     raise BadSpec(f"Two packages bring a {self.kind} {path.stem!r}: rename one.")
                 files[path.stem] = path
@@ -130,6 +131,11 @@ class TomlRegistry(Generic[SpecT]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._files()))
+
+    def missing(self) -> list[str]:
+        """Packages that are registered and not installed."""
+        entries = _entry_points(f"kdbench.{self.kind}s")
+        return [entry.value for entry in entries if _folder(entry) is None]
 
     def load(self, name: str) -> SpecT:
         """The description of this name (with or without its version), checked.
@@ -142,14 +148,19 @@ class TomlRegistry(Generic[SpecT]):
         files = self._files()
         if stem not in files:
             raise _unknown(self.kind, name, list(files))
-        spec = load_toml(files[stem], self.model)
+        spec = self._read(files[stem])
         found: Any = spec
-        if found.name != stem:
-            raise BadSpec(f"{files[stem].name} describes {found.name!r}: name the file after it.")
         if version and version != str(found.version):
             raise UnknownName(
                 f"The {self.kind} {stem!r} is at version {found.version}: drop the @{version}."
             )
+        return spec
+
+    def _read(self, path: Path) -> SpecT:
+        spec = load_toml(path, self.model)
+        found: Any = spec
+        if found.name != path.stem:
+            raise BadSpec(f"{path.name} describes {found.name!r}: name the file after it.")
         return spec
 
     def path(self, name: str) -> Path:
@@ -161,11 +172,14 @@ class TomlRegistry(Generic[SpecT]):
         return [self.load(name).model_dump(mode="json") for name in self]
 
 
-def _folder(entry: EntryPoint) -> Path:
+def _folder(entry: EntryPoint) -> Path | None:
     """The folder of the package that an entry point names, found without importing it."""
-    found = find_spec(entry.value)
+    try:
+        found = find_spec(entry.value)
+    except ModuleNotFoundError:  # a package above it is missing
+        return None
     if found is None or not found.submodule_search_locations:
-        raise BadSpec(f"{entry.group} names the package {entry.value!r}, which is not installed.")
+        return None
     return Path(next(iter(found.submodule_search_locations)))
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from kdbench import registry
+from kdbench.costs.measure import is_out_of_memory
 from kdbench.environment import code_sha256, describe_code, describe_environment, without_folders
-from kdbench.errors import Diverged, KdbenchError, StoreError, WeightsError
+from kdbench.errors import BadSpec, Diverged, KdbenchError, StoreError, UnknownName, WeightsError
 from kdbench.keys import KEY_VERSION, resolved_params
 from kdbench.plan import compared_with
 from kdbench.record import (
@@ -90,14 +91,13 @@ class Runner:
             record, did = draft.measured()
         except Diverged as error:
             record, did = draft.failed("diverged", str(error)), "trained"
-        except MemoryError as error:
-            record, did = draft.failed("oom", f"Out of memory: {error}"), "trained"
-        except (StoreError, WeightsError):
+        except (StoreError, WeightsError, BadSpec, UnknownName):
             raise
         except KdbenchError as error:
             record, did = draft.failed("failed", str(error)), "trained"
         except Exception as error:  # a method of a stranger may raise anything; it is recorded
-            record, did = draft.failed("failed", f"{type(error).__name__}: {error}"), "trained"
+            status: Status = "oom" if is_out_of_memory(error) else "failed"
+            record, did = draft.failed(status, f"{type(error).__name__}: {error}"), "trained"
         if did != "nothing":
             self.store.put_record(record)
         return _outcome(record, did)

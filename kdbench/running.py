@@ -94,7 +94,7 @@ def run(
         jobs = make_jobs(plan)
         watcher.jobs(jobs)
         report = run_jobs(jobs, setting, workers=workers, listener=watcher.event)
-        errors = [(message, code) for _, message, code in report.errors]
+        errors = list(dict.fromkeys((message, code) for _, message, code in report.errors))
         records = planned(store.records(), plan)
         if costs and not any(code == 2 for _, code in errors):
             failures = add_costs(store, records, device=device, progress=watcher.cost)

@@ -10,6 +10,8 @@ from kdbench.errors import KdbenchError
 if TYPE_CHECKING:
     import torch
 
+MOST_SEEDS = 1000
+
 INPUT_VERSION = 1
 """Version of the recipe that turns (seed, image number) into that image's input."""
 
@@ -57,7 +59,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() or not dash)):
             raise KdbenchError(f"Seeds are written like 0-4 or 0,2,5, not {text!r}.")
-        seeds.extend(range(int(first), int(last or first) + 1))
+        seeds.extend(range(int(first), min(int(last or first), int(first) + MOST_SEEDS) + 1))
+        if len(seeds) > MOST_SEEDS:
+            raise KdbenchError(f"{text!r} asks for more than {MOST_SEEDS} seeds.")
     if not seeds:
         raise KdbenchError(f"The range of seeds {text!r} is empty.")
     return tuple(dict.fromkeys(seeds))

@@ -150,8 +150,8 @@ class Pair(Spec):
 
     @property
     def prerequisites(self) -> tuple[str, ...]:
-        """The names of the pairs whose networks this one needs, without repeats."""
-        return tuple(dict.fromkeys(p for p in (self.teacher, self.start) if p))
+        """The names of the pairs whose networks this one needs, without versions and repeats."""
+        return tuple(dict.fromkeys(p.partition("@")[0] for p in (self.teacher, self.start) if p))
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from kdbench import registry
+from kdbench.environment import family_sha256
 from kdbench.errors import BadSpec, Diverged
 from kdbench.generators.base import Generator, sample
 from kdbench.generators.build import build_generator, build_network, load_network, load_task
@@ -154,7 +155,7 @@ class Stages:
             device=device,
             ledger=ledger,
             teacher_sha256=teacher.sha256 if teacher else None,
-            cached=self._cache(ledger),
+            cached=self._cache(ledger, family_sha256(registry.methods.module(pair.method.name))),
         )
         method_class: type[Method] = registry.methods.load(pair.method.name)
         method = method_class(setting, method_class.Params(**resolved_params(pair)))
@@ -169,7 +170,7 @@ class Stages:
         return trainer, method
 
     def _cache(
-        self, ledger: Ledger
+        self, ledger: Ledger, code: str
     ) -> Callable[[str, dict[str, Any], Callable[[], dict[str, Tensor]]], dict[str, Tensor]]:
         """Tensors made once for all runs of an identity; every run is charged for the making."""
 
@@ -177,7 +178,7 @@ class Stages:
             what: str, identity: dict[str, Any], make: Callable[[], dict[str, Tensor]]
         ) -> dict[str, Tensor]:
             self.progress(what, 0, 1)
-            key = content_key({"what": what, "device": self.device, **identity})
+            key = content_key({"what": what, "device": self.device, "code": code, **identity})
             with self.store.stage_lock(key):
                 done = self.store.stage(key)
                 if done is None:

@@ -28,6 +28,9 @@ from kdbench.errors import StoreError
 from kdbench.record import Record
 from kdbench.spec import canonical_json, content_key
 
+_WRITING = ".writing-"
+"""Start of the names of files that are being written; a kill can leave one behind."""
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data`, or leave it as it was.
@@ -37,7 +40,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_WRITING)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -97,6 +100,8 @@ class Store:
         except OSError as error:
             raise StoreError(_explain(error, self.root)) from error
         try:
+            for stale in self.root.rglob(f"{_WRITING}*"):
+                stale.unlink(missing_ok=True)
             yield
         finally:
             lock.release()

@@ -51,6 +51,10 @@ def _make_runner(setting: dict[str, Any], events: TextIO) -> Any:
     from kdbench.stages import Stages
     from kdbench.store import Store
 
+    if setting["device"] == "cuda" and not torch.cuda.is_available():
+        raise KdbenchError(
+            "torch finds no CUDA device here. Use --device cpu, or see `kdbench doctor`."
+        )
     torch.set_num_threads(1)
     for path in setting["pair_files"]:
         registry.pairs.add(Path(path))

@@ -14,6 +14,8 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 _SYMMETRIC = 0.02
 """Largest relative difference of the two halves of an interval that is written with ±."""
+_NO_WIDTH = 1e-9
+"""Below this share of the value, an interval is rounding error."""
 _SUFFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -28,7 +30,7 @@ def format_estimate(estimate: Estimated) -> str:
     value, low, high = estimate.value, estimate.low, estimate.high
     if value is None:
         return MISSING
-    if low is None or high is None or high <= low:
+    if low is None or high is None or high - low <= _NO_WIDTH * max(1.0, abs(value)):
         return format_number(value)
     places = _places((high - low) / 2)
     if abs((high - value) - (value - low)) <= _SYMMETRIC * (high - low):

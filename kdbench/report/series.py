@@ -20,7 +20,7 @@ _KINDS: dict[str, SeriesKind] = {
     "student": "student",
 }
 _ORDER: tuple[SeriesKind, ...] = ("teacher", "control", "student")
-_LONGEST_LABEL = 30
+_LONGEST_LABEL = 36
 APART = 1.045
 """Smallest ratio of the x of two points in a plot."""
 

@@ -143,6 +143,10 @@ def to_csv(table: Table) -> str:
     return out.getvalue()
 
 
+_NAMES = ("row", "student", "anchor")
+"""Columns whose cells a reader copies: whole even where the terminal is narrow."""
+
+
 def to_rich(table: Table, *, title: str | None = None) -> RichTable:
     """A table for `rich.print`; names are literal text, never markup."""
     marks = {note: number for number, note in enumerate(table.notes, start=1)}
@@ -154,7 +158,9 @@ def to_rich(table: Table, *, title: str | None = None) -> RichTable:
     )
     for column in table.columns:
         justify: Literal["left", "right"] = "left" if column.kind == "text" else "right"
-        drawn.add_column(Text(printable(column.title)), justify=justify)
+        drawn.add_column(
+            Text(printable(column.title)), justify=justify, no_wrap=column.key in _NAMES
+        )
     for group in table.groups:
         if group.title:
             drawn.add_section()

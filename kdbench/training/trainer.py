@@ -45,6 +45,31 @@ def learning_rate(budget: Budget, step: int, *, extra: bool = False) -> float:
     return peak * rise * 0.5 * (1 + math.cos(math.pi * step / budget.steps))
 
 
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """A network in training with its optimiser; parameters listed once, not at every update."""
+
+    network: nn.Module
+    optimiser: torch.optim.AdamW
+    parameters: tuple[nn.Parameter, ...]
+
+    @classmethod
+    def of(cls, network: nn.Module, budget: Budget) -> _Trained:
+        parameters = tuple(p for p in network.train().parameters() if p.requires_grad)
+        optimiser = torch.optim.AdamW(
+            parameters,
+            lr=budget.lr,
+            betas=budget.betas,
+            weight_decay=budget.weight_decay,
+            fused=True,
+        )
+        return cls(network, optimiser, parameters)
+
+    def require_gradients(self, required: bool) -> None:
+        for parameter in self.parameters:
+            parameter.requires_grad = required
+
+
 @dataclass(eq=False)
 class Trainer:
     """One training: a student, perhaps a teacher, a budget, and where its checkpoints go."""
@@ -76,32 +101,29 @@ class Trainer:
         Raises:
             Diverged: a loss, a gradient or a weight is not finite; says at which update.
         """
-        torch.manual_seed(seed("extra networks", self.setting.seed))
+        self._seed("extra networks")
         networks = {"student": self.student, **method.extra_networks()}
-        optimisers = {name: self._optimiser(network) for name, network in networks.items()}
-        self._resume(networks, optimisers)
+        trained = {name: _Trained.of(network, self.budget) for name, network in networks.items()}
+        self._resume(trained)
         started = time.monotonic() - self.ledger.seconds
         while self.step < self.budget.steps:
-            torch.manual_seed(seed("update", self.setting.seed, self.step))
+            self._seed("update", self.step)
             batch = self._draw()
             for phase in method.phases:
-                self._update(method, phase, networks, optimisers[phase], batch)
-            self.ema.update(self.student, self.step)
+                self._update(method, phase, trained, batch)
+            self.ema.update(self.step)
             self.step += 1
             self.ledger.seconds = time.monotonic() - started
-            self._report(networks, optimisers)
+            self._report(trained)
         if not all(torch.isfinite(t).all() for t in self.ema.network.state_dict().values()):
             raise Diverged(f"A weight is not finite after {self.step} updates.")
 
-    def _optimiser(self, network: nn.Module) -> torch.optim.AdamW:
-        budget = self.budget
-        return torch.optim.AdamW(
-            [p for p in network.parameters() if p.requires_grad],
-            lr=budget.lr,
-            betas=budget.betas,
-            weight_decay=budget.weight_decay,
-            fused=True,
-        )
+    def _seed(self, *purpose: str | int) -> None:
+        """Seed the global generators; `torch.manual_seed` would queue a call for every GPU."""
+        value = seed(*purpose, self.setting.seed)
+        torch.default_generator.manual_seed(value)
+        if self.setting.device.type == "cuda":
+            torch.cuda.manual_seed(value)
 
     def _draw(self) -> Batch:
         """A batch of real images, drawn with replacement."""
@@ -112,68 +134,63 @@ class Trainer:
         self,
         method: Method,
         phase: str,
-        networks: dict[str, nn.Module],
-        optimiser: torch.optim.Optimizer,
+        trained: dict[str, _Trained],
         batch: Batch,
     ) -> None:
-        for group in optimiser.param_groups:
+        own = trained[phase]
+        for group in own.optimiser.param_groups:
             group["lr"] = learning_rate(self.budget, self.step, extra=phase != "student")
-        for name, network in networks.items():
-            network.train().requires_grad_(name == phase)
+        if len(trained) > 1:
+            for name, other in trained.items():
+                other.require_gradients(name == phase)
 
         def update() -> float:
             if phase == "student":
                 loss = method.loss(self.student, self.teacher, batch)
             else:
                 loss = method.extra_loss(phase, self.student, self.teacher, batch)
-            optimiser.zero_grad()
+            own.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             return float(loss.detach())
 
         loss = self.ledger.charge_update(phase, update)
-        norm = nn.utils.clip_grad_norm_(networks[phase].parameters(), self.budget.clip)
+        norm = float(nn.utils.clip_grad_norm_(own.parameters, self.budget.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise Diverged(f"The {phase}'s loss or gradient is not finite at update {self.step}.")
-        optimiser.step()
+        own.optimiser.step()
         if phase == "student":
             self.ledger.images_seen += len(batch.labels)
-            self._note(loss, float(norm))
+            self._note(loss, norm)
 
     def _note(self, loss: float, norm: float) -> None:
         every = max(1, self.budget.steps // CURVE_POINTS)
         if self.step % every == 0 or self.step == self.budget.steps - 1:
             self.curve.append({"step": self.step, "loss": loss, "grad_norm": norm})
 
-    def _report(
-        self, networks: dict[str, nn.Module], optimisers: dict[str, torch.optim.AdamW]
-    ) -> None:
+    def _report(self, trained: dict[str, _Trained]) -> None:
         if self.step % 20 == 0 or self.step == self.budget.steps:
             self.progress(self.step, self.budget.steps)
         if time.monotonic() - self._last_saved > CHECKPOINT_SECONDS:
-            self._save(networks, optimisers)
+            self._save(trained)
             self._last_saved = time.monotonic()
 
-    def _save(
-        self, networks: dict[str, nn.Module], optimisers: dict[str, torch.optim.AdamW]
-    ) -> None:
+    def _save(self, trained: dict[str, _Trained]) -> None:
         tensors = pack("ema", self.ema.network.state_dict())
-        for name, network in networks.items():
-            tensors |= pack(f"network-{name}", network.state_dict())
-            tensors |= pack(f"optimiser-{name}", optimiser_tensors(optimisers[name]))
+        for name, own in trained.items():
+            tensors |= pack(f"network-{name}", own.network.state_dict())
+            tensors |= pack(f"optimiser-{name}", optimiser_tensors(own.optimiser))
         meta = {"step": self.step, "curve": self.curve, "ledger": self.ledger.as_dict()}
         save_checkpoint(self.checkpoint, tensors, meta)
 
-    def _resume(
-        self, networks: dict[str, nn.Module], optimisers: dict[str, torch.optim.AdamW]
-    ) -> None:
+    def _resume(self, trained: dict[str, _Trained]) -> None:
         found = load_checkpoint(self.checkpoint)
         if found is None:
             return
         tensors, meta = found
         self.ema.network.load_state_dict(unpack("ema", tensors))
-        for name, network in networks.items():
-            network.load_state_dict(unpack(f"network-{name}", tensors))
-            restore_optimiser(optimisers[name], unpack(f"optimiser-{name}", tensors))
+        for name, own in trained.items():
+            own.network.load_state_dict(unpack(f"network-{name}", tensors))
+            restore_optimiser(own.optimiser, unpack(f"optimiser-{name}", tensors))
         self.step, self.curve = meta["step"], meta["curve"]
         for name, value in meta["ledger"].items():
             setattr(self.ledger, name, value)

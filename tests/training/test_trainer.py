@@ -16,13 +16,11 @@ from kdbench.spec import Budget
 from kdbench.tasks.base import Split, Task
 from kdbench.training import trainer as trainer_module
 from kdbench.training.checkpoint import load_checkpoint, network_bytes, save_checkpoint
-from kdbench.training.ema import Ema
 from kdbench.training.ledger import CountedTeacher, Ledger
 from kdbench.training.method import Batch, Method, Setting
 from kdbench.training.trainer import Trainer
 
-BATCH = 8
-IN, HIDDEN, OUT = 3, 5, 3
+BATCH, IN, HIDDEN, OUT = 8, 3, 5, 3
 
 
 class Triples(Task):
@@ -219,33 +217,6 @@ def test_seed_and_data_decide_the_weights(make: Callable[..., tuple[Trainer, Met
 
 
 # ---------------------------------------------------------------- the moving average
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.5, 0.999])
-def test_the_moving_average_follows_its_formula(decay: float) -> None:
-    torch.manual_seed(0)
-    network = nn.Linear(2, 1, bias=False)
-    ema = Ema(network, decay)
-    expected = network.weight.detach().double().clone()
-    for step in range(40):
-        with torch.no_grad():
-            network.weight.normal_()
-        ema.update(network, step)
-        keep = min(decay, (1 + step) / (10 + step))
-        expected = keep * expected + (1 - keep) * network.weight.detach().double()
-    torch.testing.assert_close(ema.network.weight.double(), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_the_moving_average_copies_statistics_and_is_frozen() -> None:
-    network = batch_normed()
-    ema = Ema(network, 0.999)
-    network(torch.randn(16, IN))
-    ema.update(network, 1000)
-    for ours, theirs in zip(ema.network.buffers(), network.buffers(), strict=True):
-        assert torch.equal(ours, theirs)
-    assert not any(parameter.requires_grad for parameter in ema.network.parameters())
-    assert not ema.network.training
-    assert network.training
 
 
 def test_the_moving_average_is_taken_after_every_update(
