@@ -140,7 +140,7 @@ def test_names_are_drawn_as_they_are(name: str, facts: TaskFacts) -> None:
     figure = plot_quality_nfe(rows_at({name: 0.3}), facts)
     assert figure is not None
     assert name.lstrip("_")[:20] in legend_of(figure)[0]
-    assert len(legend_of(figure)[0]) <= 30
+    assert len(legend_of(figure)[0]) <= 36
     assert save(figure, "png")
 
 
