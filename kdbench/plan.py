@@ -62,9 +62,6 @@ def make_plan(name: str, *, seeds: tuple[int, ...] | None = None) -> Plan:
             other, _, arm = control.partition("/")
             found = _control(pair, other, arm)
             rows[found.name, arm] = found
-    for task in {pair.task for pair in pairs}:
-        for mark in _marks(task):
-            rows |= {(mark.name, arm): mark for arm in mark.arms}
     _check_comparisons(suite, rows)
     order = _ordered({pair.name: pair for pair in rows.values()})
     runs, skipped = [], []
@@ -104,12 +101,6 @@ def _resolve(name: str) -> tuple[Suite | None, list[Pair], str]:
         f"There is no suite, task or pair {name!r}.{hint} See `kdbench list suites`, "
         "`kdbench list tasks` and `kdbench list pairs`."
     )
-
-
-def _marks(task: str) -> list[Pair]:
-    """The floor and the trivial generators of a task, which stand in every table."""
-    pairs = (pair for pair in map(registry.pairs.load, registry.pairs) if pair.task == task)
-    return [pair for pair in pairs if {a.role for a in pair.arms.values()} <= {"floor", "trivial"}]
 
 
 def _control(pair: Pair, other: str, arm: str) -> Pair:

@@ -30,6 +30,7 @@ ROOMS = (
     ("report", "doctor"),
     ("screen", "running", "reporting"),
     ("cli",),
+    ("__main__",),
 )
 """From the ground up; a room imports from its own line and from those above it in this list."""
 

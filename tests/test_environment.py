@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import platform
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kdbench import environment
 from kdbench.environment import (
     code_sha256,
     describe_code,
@@ -149,3 +151,28 @@ def test_commands_are_kept_without_folders(
 ) -> None:
     monkeypatch.setattr(sys, "argv", words)
     assert own_command() == command
+
+
+def test_code_of_a_family_follows_its_own_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "stranger_family"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "method.py").write_text("import math\nfrom stranger_family.grid import levels\n")
+    (package / "grid.py").write_text("from .deep import base\nlevels = 4\n")
+    (package / "deep.py").write_text("base = 1\n")
+    (package / "other.py").write_text("unused = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def hash_now() -> str:
+        environment.code_sha256.cache_clear()
+        environment.family_sha256.cache_clear()
+        importlib.invalidate_caches()
+        return environment.family_sha256("stranger_family.method")
+
+    before = hash_now()
+    (package / "other.py").write_text("unused = 2\n")
+    assert hash_now() == before
+    (package / "deep.py").write_text("base = 2\n")
+    assert hash_now() != before

@@ -111,7 +111,7 @@ def test_a_teacher_is_in_the_key_by_its_weights(
 
 def test_code_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key(luhman())
-    whole = environment.code_sha256
+    whole = environment.family_sha256
     modules = (
         registry.methods.module("luhman"),
         registry.networks.module("resmlp"),
@@ -120,10 +120,10 @@ def test_code_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     for changed in modules:
         monkeypatch.setattr(
-            keys, "code_sha256", lambda m, changed=changed: "x" if m == changed else whole(m)
+            keys, "family_sha256", lambda m, changed=changed: "x" if m == changed else whole(m)
         )
         assert key(luhman()) != before, changed
-    monkeypatch.setattr(keys, "code_sha256", lambda m: "x" if "metrics" in m else whole(m))
+    monkeypatch.setattr(keys, "family_sha256", lambda m: "x" if "metrics" in m else whole(m))
     assert key(luhman()) == before
 
 

@@ -237,7 +237,8 @@ def test_a_suite_of_an_unknown_pair_is_refused(add_suite: Callable[..., None]) -
 def test_paired_metrics_compare_with_the_first_teacher(add_pair: Callable[..., Path]) -> None:
     luhman = registry.pairs.load("toy-luhman")
     assert compared_with(luhman) == ("toy-edm", "heun-15")
-    assert compared_with(registry.pairs.load("toy-edm")) is None
+    assert compared_with(registry.pairs.load("toy-edm")) == ("toy-edm", "heun-15")
+    assert compared_with(registry.pairs.load("toy-noise")) is None
     add_pair("middle", 'teacher = "toy-edm"\n')
     add_pair("last", 'teacher = "middle"\n')
     assert compared_with(registry.pairs.load("last")) == ("toy-edm", "heun-15")
