@@ -32,9 +32,13 @@ from kdbench.store import Store, write_atomically
 SEEDS = (100, 101)
 """One for each published teacher; not those of any suite."""
 
-ONE_CALL = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
-TWO_CALLS = itertools.product((2.0, 3.0, 5.0, 10.0, 20.0), (0.2, 0.3, 0.5, 0.8, 1.2))
-FOUR_CALLS = itertools.product((5.0, 10.0, 20.0), (0.05, 0.1, 0.2, 0.4), (3.0, 5.0, 7.0))
+ONE_CALL = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0)
+TWO_CALLS = itertools.product(
+    (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0), (0.2, 0.3, 0.5, 0.8, 1.2)
+)
+FOUR_CALLS = itertools.product(
+    (2.0, 3.0, 5.0, 10.0, 20.0, 40.0), (0.05, 0.1, 0.2, 0.4), (2.0, 3.0, 5.0)
+)
 
 
 def candidates() -> Iterator[Sampling]:
