@@ -143,7 +143,7 @@ def run(
     made = _plan(name, seeds)
     console = Console(stderr=True) if as_json else _console()
     if not as_json:
-        _show_plan(made)
+        _show_plan(made, workers=workers)
     with Screen(console) as screen:
         result = run_plan(
             made,
@@ -189,7 +189,7 @@ def report(
     \b
     Examples:
       kdbench report quick
-      kdbench report quick --out results --add runs
+      kdbench report quick --out results --to results/quick --add runs
     """
     from kdbench.reporting import publish, render
 
@@ -247,7 +247,7 @@ def _plan_json(made: Any) -> dict[str, Any]:
     }
 
 
-def _show_plan(made: Any) -> None:
+def _show_plan(made: Any, *, workers: int = 2) -> None:
     rows: dict[tuple[str, str, str, str], list[int]] = {}
     for one in made.runs:
         rows.setdefault((one.task, one.pair, one.arm, one.role), []).append(one.seed)
@@ -261,10 +261,12 @@ def _show_plan(made: Any) -> None:
     for reason in sorted({skipped.reason for skipped in made.skipped}):
         count = sum(skipped.reason == reason for skipped in made.skipped)
         console.print(f"Skipped {count}: {reason}.", markup=False, highlight=False)
-    minutes = math.ceil(made.expected_seconds / 60 / 2)
+    minutes = math.ceil(made.expected_seconds / 60 / workers)
+    programs = len({(one.pair, one.arm) for one in made.runs})
     console.print(
         f"{len(made.runs)} runs. From nothing, training and sampling take about {minutes} "
-        f"minute{'s' if minutes > 1 else ''} with two workers, then costs a few seconds a program; "
+        f"minute{'s' if minutes > 1 else ''} with {workers} worker{'s' if workers > 1 else ''}, "
+        f"costs of at most {programs} programs about 8 seconds each; "
         "what is already there is taken as it is.",
         highlight=False,
     )

@@ -76,15 +76,16 @@ def add_costs(
     Returns:
         One sentence for each program whose costs could not be measured.
     """
-    missing = [
-        (record, program, key)
-        for record in _lowest_seeds(records)
-        if (key := cost_key(program := _program_of(record), device=device)) != _known_key(record)
-    ]
+    missing = []
+    for record in _lowest_seeds(records):
+        program, against = _program_of(record), _against(store, record)
+        key = cost_key(program, against=against, device=device)
+        if record.keys is None or record.keys.cost != key:
+            missing.append((record, program, against, key))
     failures = []
-    for number, (record, program, key) in enumerate(missing):
+    for number, (record, program, against, key) in enumerate(missing):
         progress(program.label, number, len(missing))
-        costs, reason = _measure(store, record, program, key, device)
+        costs, reason = _measure(store, record, program, against, key, device)
         if reason:
             failures.append(f"{program.label}: {reason}")
         elif record.keys is not None:
@@ -99,8 +100,18 @@ def _program_of(record: Record) -> Program:
     return Program(registry.pairs.load(identity.pair), identity.arm, identity.train_seed)
 
 
-def _known_key(record: Record) -> str | None:
-    return record.keys.cost if record.keys else None
+def _against(store: Store, record: Record) -> Record | None:
+    """The finished record of the teacher that a speed-up is measured against, if there is one."""
+    beside = compared_with(registry.pairs.load(record.identity.pair))
+    if beside is None:
+        return None
+    teacher = registry.pairs.load(beside[0])
+    if (teacher.id, beside[1]) == (record.identity.pair, record.identity.arm):
+        return None
+    found = store.find_record(
+        record.identity.task, teacher.id, beside[1], record.identity.train_seed
+    )
+    return found if found is not None and found.status == "ok" else None
 
 
 def _lowest_seeds(records: list[Record]) -> list[Record]:
@@ -116,15 +127,17 @@ def _lowest_seeds(records: list[Record]) -> list[Record]:
     return sorted(rows.values(), key=lambda r: (r.identity.role != "teacher", r.identity.pair))
 
 
-def cost_key(program: Program, *, device: str) -> str:
-    """The identity of a cost: program, machine and protocol, never the weights."""
-    beside = compared_with(program.pair)
-    against = _program(registry.pairs.load(beside[0]), beside[1]) if beside else None
+def cost_key(program: Program, *, against: Record | None, device: str) -> str:
+    """The identity of a cost: program, machine and protocol, never the weights.
+
+    What the speed-up is against is part of it, so a teacher that is there only later is measured.
+    """
+    other = _program_of(against) if against else None
     return content_key(
         {
             "v": COST_VERSION,
             "program": _program(program.pair, program.arm),
-            "against": against,
+            "against": _program(other.pair, other.arm) if other else None,
             "batches": BATCHES,
             "threads": THREADS,
             "device": device,
@@ -151,13 +164,17 @@ def _program(pair: Pair, arm: str) -> dict[str, Any]:
 
 
 def _measure(
-    store: Store, record: Record, program: Program, key: str, device: str
+    store: Store,
+    record: Record,
+    program: Program,
+    against: Record | None,
+    key: str,
+    device: str,
 ) -> tuple[list[Cost], str | None]:
     """Costs from an earlier row with the same program, or from a fresh process now."""
     done = store.stage(key)
     if done is not None:
         return [Cost.model_validate(cost) for cost in done["costs"]], None
-    beside = compared_with(program.pair)
     job: dict[str, Any] = {
         "build": _build(store, program.pair, program.arm, record, device),
         "against": None,
@@ -165,12 +182,10 @@ def _measure(
         "threads": THREADS,
         "machine": describe_machine()["machine"],
     }
-    if beside and beside != (program.pair.name, program.arm):
-        teacher = registry.pairs.load(beside[0])
-        other = store.find_record(record.identity.task, teacher.id, beside[1], program.seed)
-        if other is not None and other.status == "ok":
-            job["against"] = _build(store, teacher, beside[1], other, device)
-            job["against_label"] = "/".join(beside)
+    if against is not None:
+        other = _program_of(against)
+        job["against"] = _build(store, other.pair, other.arm, against, device)
+        job["against_label"] = other.label
     costs, status, reason = measure_costs(job, timeout_s=TIMEOUT_S)
     if status != "ok" and not costs:
         return [], f"{status}: {reason}"

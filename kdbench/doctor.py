@@ -15,7 +15,7 @@ from kdbench.environment import describe_machine, package_version
 from kdbench.errors import KdbenchError
 from kdbench.weights import cards, find_weights
 
-EXTRAS = {"lpips": "dev", "torch_fidelity": "dev", "pytest_benchmark": "dev"}
+EXTRAS = {"skimage": "dev", "torch_fidelity": "dev", "pytest_benchmark": "dev"}
 """Optional packages, by import name, and the extra that brings each."""
 
 
@@ -42,7 +42,7 @@ def examine() -> list[Finding]:
 
 def _packages() -> list[Finding]:
     findings = [Finding("python", sys.version.split()[0], sys.version_info >= (3, 11))]
-    for name in ("kdbench", "torch", "torchvision", "numpy", "scikit-learn", "scikit-image"):
+    for name in ("kdbench", "torch", "torchvision", "numpy", "scikit-learn"):
         version = package_version(name)
         advice = "" if version else f"pip install {name}"
         findings.append(Finding(name, version or "not installed", version is not None, advice))

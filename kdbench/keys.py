@@ -45,6 +45,20 @@ def resolved_params(pair: Pair) -> dict[str, Any]:
         ) from error
 
 
+def recipe_key(pair: Pair) -> str:
+    """What a row is made by, whatever the seed: network, method, parameters and budget."""
+    return content_key(
+        {
+            "network": pair.network.model_dump(mode="json") if pair.network else None,
+            "method": pair.method.name if pair.method else None,
+            "generator": pair.generator.model_dump(mode="json") if pair.generator else None,
+            "params": resolved_params(pair),
+            "budget": pair.budget.model_dump(mode="json") if pair.budget else None,
+            "needs": [pair.teacher, pair.start],
+        }
+    )
+
+
 def load_key(pair: Pair, task: Task, *, seed: int, device: str, retrain: bool) -> str:
     """The identity of a network: everything that its weights depend on."""
     name = None if retrain else published_weights(pair, seed)

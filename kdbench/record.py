@@ -1,7 +1,7 @@
 """The record: everything about one run, as JSON that refuses unknown fields and NaN.
 
-Arrays live in artifacts beside it. `record/0` may still change; it is frozen as `record/1` with
-the first published results.
+Arrays live in artifacts beside it. `record/1` is frozen: fields may be added with defaults, and a
+file of every version is kept among the tests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdbench.spec import Role
 
-SCHEMA = "kdbench.record/0"
+SCHEMA = "kdbench.record/1"
 
 Status = Literal["ok", "failed", "diverged", "oom", "timeout", "skipped"]
 Split = Literal["validation", "held-out"]
@@ -109,6 +109,8 @@ class Identity(Part):
     params_passed: dict[str, Any] = Field(default_factory=dict)
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters with the method's defaults filled in."""
+    recipe: str | None = None
+    """Hash of network, method, parameters and budget: rows never pool two recipes."""
     network: str | None = None
     sampler: str | None = None
     nfe: int | None = None
@@ -149,7 +151,7 @@ class Training(Part):
     seconds: float
     steps: int
     macs: float
-    """Multiply–accumulates, backward counted as two forwards, teacher queries included."""
+    """Multiply–accumulates as dispatched, forward, backward and teacher queries."""
     chain_macs: float
     """The same with every prerequisite of this run; published teachers excluded (amortised)."""
     images_seen: int

@@ -20,7 +20,7 @@ from kdbench import registry
 from kdbench.costs.measure import is_out_of_memory
 from kdbench.environment import code_sha256, describe_code, describe_environment, without_folders
 from kdbench.errors import BadSpec, Diverged, KdbenchError, StoreError, UnknownName, WeightsError
-from kdbench.keys import KEY_VERSION, resolved_params
+from kdbench.keys import KEY_VERSION, load_key, recipe_key, resolved_params, sample_key
 from kdbench.plan import compared_with
 from kdbench.record import (
     SCHEMA,
@@ -53,7 +53,7 @@ class Outcome:
     status: Status
     reason: str | None
     did: str
-    """`trained`, `measured` or `nothing` (it was all there)."""
+    """`trained`, `measured`, `described` (its place in tables changed) or `nothing`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,20 +84,17 @@ class Runner:
         pair = registry.pairs.load(run.pair)
         task = shared_task(pair.task)
         known = self.store.find_record(task.id, pair.id, run.arm, run.seed)
-        if known and known.status != "ok" and not self.stages.retry:
-            return _outcome(known, "nothing")
         draft = _Draft(self, run, pair, task, known)
+        if known and known.status != "ok" and draft.is_same and not self.stages.retry:
+            return _outcome(known, "nothing")
         try:
             record, did = draft.measured()
-        except Diverged as error:
-            record, did = draft.failed("diverged", str(error)), "trained"
         except (StoreError, WeightsError, BadSpec, UnknownName):
             raise
-        except KdbenchError as error:
-            record, did = draft.failed("failed", str(error)), "trained"
         except Exception as error:  # a method of a stranger may raise anything; it is recorded
-            status: Status = "oom" if is_out_of_memory(error) else "failed"
-            record, did = draft.failed(status, f"{type(error).__name__}: {error}"), "trained"
+            record, did = draft.failed(error), "trained"
+            if known and known.status == "ok" and draft.is_same:
+                return _outcome(record, did)  # what was measured before stays
         if did != "nothing":
             self.store.put_record(record)
         return _outcome(record, did)
@@ -117,10 +114,9 @@ class _Draft:
         """The record with all its scores, and what had to be done for it."""
         stages, known = self.runner.stages, self.known
         samples = stages.samples(self.pair, arm=self.run.arm, seed=self.run.seed)
-        same = known is not None and known.keys is not None and known.keys.sample == samples.key
         targets, no_targets = self._targets(samples)
         stages.progress("measure", 0, 1)
-        before = {s.key: s for s in known.scores} if known and same else {}
+        before = {s.key: s for s in known.scores} if known and self.is_same else {}
         scores = score(
             self.task,
             samples,
@@ -129,18 +125,46 @@ class _Draft:
             extra=self.run.metrics,
             known=before,
         )
-        if same and known is not None and all(s.key in before for s in scores):
-            return known, "nothing"
-        kept = [s for s in before.values() if s.key not in {t.key for t in scores}]
         record = self._record("ok", None, samples)
+        if known and self.is_same and all(s.key in before for s in scores):
+            record.identity.suite = known.identity.suite
+            if record.identity == known.identity:
+                return known, "nothing"
+            return known.model_copy(update={"identity": record.identity}), "described"
+        kept = [s for s in before.values() if s.key not in {t.key for t in scores}]
         record.scores = [*scores, *kept]
-        record.costs = list(known.costs) if known and same else []
+        if known and known.keys and self.is_same:
+            record.costs = list(known.costs)
+            record.keys = self.keys.model_copy(update={"cost": known.keys.cost})
         record.artifacts |= self._gallery(samples)
         return record, "measured"
 
-    def failed(self, status: Status, reason: str) -> Record:
+    def failed(self, error: Exception) -> Record:
         """A record that says what went wrong."""
-        return self._record(status, reason, None)
+        if isinstance(error, Diverged):
+            return self._record("diverged", str(error), None)
+        if isinstance(error, KdbenchError):
+            return self._record("failed", str(error), None)
+        status: Status = "oom" if is_out_of_memory(error) else "failed"
+        return self._record(status, f"{type(error).__name__}: {error}", None)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys that this run has with the present code and description."""
+        stages, seed = self.runner.stages, self.run.seed
+        load = load_key(
+            self.pair, self.task, seed=seed, device=stages.device, retrain=stages.retrain
+        )
+        sample = sample_key(
+            load, self.pair, self.task, arm=self.run.arm, seed=seed, device=stages.device
+        )
+        return Keys(version=KEY_VERSION, load=load, sample=sample)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the known record is of the same network and images."""
+        keys = self.known.keys if self.known else None
+        return keys is not None and (keys.load, keys.sample) == (self.keys.load, self.keys.sample)
 
     def _targets(self, samples: Samples) -> tuple[Targets | None, str]:
         """The teacher's images from the same inputs, or why there are none."""
@@ -173,7 +197,7 @@ class _Draft:
             reason=without_folders(reason) if reason else None,
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
             identity=self._identity(samples),
-            keys=self._keys(samples),
+            keys=self.keys,
             code=self._code,
             environment=describe_environment(device=self.runner.stages.device, threads=1),
             training=_training(network.training) if network and network.training else None,
@@ -190,12 +214,6 @@ class _Draft:
         if network is None or network.origin != "trained":
             return {}
         return {"checkpoint": network.path.name}
-
-    def _keys(self, samples: Samples | None) -> Keys | None:
-        if samples is None:
-            return None
-        load = samples.network.key if samples.network else samples.key
-        return Keys(version=KEY_VERSION, load=load, sample=samples.key)
 
     @cached_property
     def _code(self) -> Code:
@@ -223,6 +241,7 @@ class _Draft:
             method=origin.name if origin else None,
             params_passed=origin.params if origin else {},
             params=resolved_params(pair),
+            recipe=recipe_key(pair),
             network=pair.network.name if pair.network else None,
             sampler=shlex.join(
                 [arm.sampling.sampler, *(f"{k}={v}" for k, v in arm.sampling.args.items())]
@@ -240,6 +259,8 @@ class _Draft:
         )
 
     def _replicate(self, beside: tuple[str, str] | None) -> int | None:
+        if self.runner.stages.retrain:
+            return None
         teacher = registry.pairs.load(beside[0]) if beside else self.pair
         return self.run.seed % len(teacher.weights) if teacher.weights else None
 

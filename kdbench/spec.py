@@ -222,6 +222,8 @@ def load_toml(path: Path, model: type[SpecT]) -> SpecT:
     """
     try:
         return model.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise BadSpec(f"There is no file {path}.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSpec(f"{path.name} cannot be read as TOML: {error}.") from error
     except ValidationError as error:

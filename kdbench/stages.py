@@ -22,6 +22,7 @@ from kdbench.errors import BadSpec, Diverged
 from kdbench.generators.base import Generator, sample
 from kdbench.generators.build import build_generator, build_network, load_network, load_task
 from kdbench.keys import load_key, published_weights, resolved_params, sample_key
+from kdbench.metrics.features.base import watch_extractors
 from kdbench.record import Split as SplitName
 from kdbench.seeds import seed as derive_seed
 from kdbench.spec import Pair, content_key
@@ -86,8 +87,9 @@ class Stages:
         start = self._prerequisite(pair.start, seed, chain)
         trainer, method = self._prepare(pair, task, key, seed, teacher, start)
         try:
-            method.prepare(trainer.student, trainer.teacher)
-            method.fit(trainer)
+            with watch_extractors() as judges:
+                method.prepare(trainer.student, trainer.teacher)
+                method.fit(trainer)
         except Diverged as error:
             done: dict[str, Any] = {"diverged": str(error)}
         else:
@@ -101,7 +103,7 @@ class Stages:
                 "images_seen": ledger.images_seen,
                 "real_images_touched": (ledger.images_seen if "real images" in method.uses else 0),
                 "teacher_nfe": ledger.teacher_nfe,
-                "networks_seen": [n.name for n in (teacher, start) if n],
+                "networks_seen": [n.id for n in (teacher, start) if n] + sorted(judges),
                 "uses": list(method.uses),
                 "restarts": ledger.restarts,
                 "curve": trainer.curve,

@@ -19,7 +19,6 @@ class Ledger:
     macs: float = 0.0
     """Multiply–accumulates with the backward pass, as the operations themselves report them."""
     images_seen: int = 0
-    real_images_touched: int = 0
     teacher_nfe: int = 0
     """Teacher evaluations, one an image and call."""
     seconds: float = 0.0

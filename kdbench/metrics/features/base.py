@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from kdbench.weights import find_weights, weights_id
+
+_watching: list[set[str]] = []
+
+
+@contextmanager
+def watch_extractors() -> Iterator[set[str]]:
+    """The ids of all extractors that are asked inside; a method must not ask the judge."""
+    seen: set[str] = set()
+    _watching.append(seen)
+    try:
+        yield seen
+    finally:
+        _watching.remove(seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +36,8 @@ class Extractor:
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features and logits, float32."""
+        for seen in _watching:
+            seen.add(self.id)
         with torch.inference_mode():
             features, logits = self.network(images)
         return features, logits
