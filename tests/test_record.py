@@ -77,7 +77,7 @@ def test_a_record_comes_back_as_it_was() -> None:
 
 def test_the_file_says_schema_and_nothing_is_lost() -> None:
     written = json.loads(Record.model_validate(FACTS).to_json())
-    assert written["schema"] == "kdbench.record/0"
+    assert written["schema"] == "kdbench.record/1"
 
     def within(small: Any, large: Any) -> bool:
         if isinstance(small, dict):
