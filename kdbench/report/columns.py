@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kdbench.record import Score, Training
+from kdbench.record import Score
 from kdbench.report.conditions import Conditions, most_common
-from kdbench.report.cost_choice import choose_cost, estimate_cost
 from kdbench.report.facts import TaskFacts
-from kdbench.report.formats import format_count, format_number
+from kdbench.report.formats import format_count
 from kdbench.report.rows import Row
-from kdbench.report.table import Cell, Column, estimate_cell, missing_cell, number_cell
+from kdbench.report.table import Cell, Column, estimate_cell, number_cell
 from kdbench.statistics import Estimated
 
 _ORDER = ("fd", "precision", "recall", "density", "coverage", "class-accuracy", "psnr", "ssim")
@@ -23,13 +22,6 @@ _TITLES = {
     "psnr": "PSNR",
     "wasserstein2": "Wasserstein-2",
 }
-_COSTS = (("latency_ms", 1), ("throughput_img_s", 64), ("peak_memory_mib", None))
-_COST_TITLES = {
-    "latency_ms": "latency (ms)",
-    "throughput_img_s": "throughput (img/s)",
-    "peak_memory_mib": "peak memory (MiB)",
-}
-_NO_TRAINING = {"published": "published weights: training not repeated", "none": "no training"}
 
 
 @dataclass(frozen=True)
@@ -113,53 +105,6 @@ def short_title(metric: str) -> str:
     """
     name = metric.partition("@")[0]
     return _TITLES.get(name, "SSIM" if name.startswith("ssim") else name.replace("-", " "))
-
-
-def cost_columns(rows: Sequence[Row]) -> list[Measured]:
-    """One column for each cost that some row has."""
-    columns = (_cost_column(rows, metric, batch) for metric, batch in _COSTS)
-    return [column for column in columns if column is not None]
-
-
-def _cost_column(rows: Sequence[Row], metric: str, batch: int | None) -> Measured | None:
-    choice = choose_cost([r for row in rows for r in row.finished], metric, batch=batch)
-    if choice is None:
-        return None
-    size = "" if choice.batch is None else f", batch {choice.batch}"
-    boundary = f"boundary {choice.boundary}, " if choice.boundary else ""
-    return Measured(
-        Column(metric, _COST_TITLES[metric] + size, "estimate"),
-        lambda row: estimate_cell(estimate_cost(row, choice)),
-        f"{_COST_TITLES[metric]}: {boundary}conditions {choice.config_key[:12]}{size}.",
-    )
-
-
-def training_columns(rows: Sequence[Row]) -> list[Measured]:
-    """What the trainings cost, prerequisites counted; left out where nothing was trained."""
-    if not any(record.training for row in rows for record in row.finished):
-        return []
-    return [
-        Measured(
-            Column("training_chain_macs", "training MACs", "number"),
-            lambda row: _training_cell(row, lambda training: training.chain_macs, format_count),
-            "Training MACs: multiply-accumulates with every prerequisite, backward counted; "
-            "published teachers excluded. Means over seeds.",
-        ),
-        Measured(
-            Column("training_seconds", "training (s)", "number"),
-            lambda row: _training_cell(row, lambda training: training.seconds, format_number),
-            "Training seconds: this training alone, on the machine of the record.",
-        ),
-    ]
-
-
-def _training_cell(
-    row: Row, amount: Callable[[Training], float], form: Callable[[float], str]
-) -> Cell:
-    amounts = [amount(record.training) for record in row.finished if record.training]
-    if not amounts:
-        return missing_cell(_NO_TRAINING.get(row.identity.origin, "not recorded"))
-    return number_cell(sum(amounts) / len(amounts), form=form)
 
 
 def parameters_cell(row: Row) -> Cell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdbench.report.anchors import SIZE_TOLERANCE
 from kdbench.report.columns import short_title
@@ -110,7 +110,7 @@ def _cells(outcome: Outcome, facts: TaskFacts) -> list[Cell]:
             headroom.bound if headroom else None,
             reason="anchor and teacher share fewer than two validation scores",
         ),
-        estimate_cell(outcome.gap),
+        _gap_cell(outcome),
         *_test_cells(outcome.against_fewer_calls)[:2],
         Cell(outcome.gain),
         estimate_cell(outcome.speed_up, form=lambda ratio: format_estimate(ratio) + TIMES),
@@ -120,6 +120,14 @@ def _cells(outcome: Outcome, facts: TaskFacts) -> list[Cell]:
             form=format_ratio,
         ),
     ]
+
+
+def _gap_cell(outcome: Outcome) -> Cell:
+    """The gap recovered; readers see no number where there is no headroom."""
+    cell = estimate_cell(outcome.gap)
+    if outcome.headroom is None or outcome.headroom.exists:
+        return cell
+    return replace(cell, text="no headroom")
 
 
 def _test_cells(test: Test) -> list[Cell]:
@@ -146,7 +154,7 @@ def _notes(family: int, facts: TaskFacts) -> tuple[str, ...]:
         "Headroom: lower one-sided 95 % bound of the teacher's lead over the anchor on "
         f"validation. Below the task's margin of {facts.margin:g} nothing is ranked.",
         "Gap recovered: (anchor - student) / (anchor - teacher) with Fieller's 95 % interval; "
-        "1 is the teacher's quality, 0 the anchor's.",
+        "1 is the teacher's quality, 0 the anchor's. Not shown where there is no headroom.",
         "No gain is claimed where a row without a teacher and with fewer calls is not shown to "
         "be worse (paired t test, unadjusted).",
         "Speed-up and size ratio: reference teacher over student.",

@@ -182,6 +182,14 @@ def scale_y(
     _tick_y(axes, bottom=bottom if bottom > 0 else facts.margin, top=top)
 
 
+def describe_scale(axes: Axes, facts: TaskFacts) -> str:
+    """What a reader must know of the y axis, on a line of its own; empty where it is linear."""
+    return {
+        "log": "\n(log scale)",
+        "symlog": f"\n(linear below {facts.margin:g}, logarithmic above)",
+    }.get(axes.get_yscale(), "")
+
+
 def _tick_y(axes: Axes, *, bottom: float, top: float) -> None:
     """0, and 1, 2 and 5 of every decade."""
     decades = range(math.floor(math.log10(bottom)), math.ceil(math.log10(top)) + 1)

@@ -38,6 +38,15 @@ def format_estimate(estimate: Estimated) -> str:
     return f"{_signed(value, places)} ({_signed(low, places)} to {_signed(high, places)})"
 
 
+def format_half_width(half_width: float) -> str:
+    """Two significant digits, as beside a value.
+
+    >>> format_half_width(0.01934)
+    '0.019'
+    """
+    return f"{half_width:,.{_places(half_width)}f}" if half_width > 0 else "0"
+
+
 def format_number(value: float) -> str:
     """Four significant digits, no exponent between 0.0001 and a billion.
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from kdbench.report.anchors import may_rank
-from kdbench.report.columns import (
-    Measured,
-    cost_columns,
-    parameters_cell,
-    score_columns,
-    training_columns,
-)
+from kdbench.report.columns import Measured, parameters_cell, score_columns, short_title
+from kdbench.report.cost_columns import cost_columns
 from kdbench.report.facts import TaskFacts
-from kdbench.report.formats import describe_calls, format_estimate
+from kdbench.report.formats import describe_calls, format_estimate, format_half_width
 from kdbench.report.leader import find_leader
 from kdbench.report.rows import Row
 from kdbench.report.table import Cell, Column, Group, Table, number_cell
+from kdbench.report.training_columns import training_columns, use_columns
 
 ROLES = ("teacher", "student", "scratch", "few-step", "inherited", "trivial", "floor")
 """The order of roles within a group."""
@@ -35,6 +32,8 @@ class Leaderboard:
     """The columns of identity and quality."""
     cost: Table | None
     """The columns of identity and cost; None where no cost was measured."""
+    used: Table | None
+    """The columns of identity and what the trainings used; None where nothing was trained."""
     notes: tuple[str, ...]
 
 
@@ -42,7 +41,8 @@ def make_leaderboard(rows: Sequence[Row], facts: TaskFacts) -> Leaderboard:
     """Teachers first, then each number of calls with its controls, then trivial and floor."""
     scores = score_columns(rows, facts)
     costs = [*cost_columns(rows), *training_columns(rows)]
-    columns = [*_identity_columns(), *scores, *costs, _seeds_column()]
+    uses = use_columns(rows)
+    columns = [*_identity_columns(), *scores, *costs, *uses, _seeds_column()]
     table = Table(
         columns=tuple(measured.column for measured in columns),
         groups=tuple(
@@ -56,11 +56,16 @@ def make_leaderboard(rows: Sequence[Row], facts: TaskFacts) -> Leaderboard:
     return Leaderboard(
         table=table,
         quality=table.select({*_IDENTITY, "seeds", *(m.column.key for m in scores)}),
-        cost=table.select({"role", "row", "nfe", *(m.column.key for m in costs)})
-        if costs
-        else None,
-        notes=_notes(rows, [*scores, *costs], facts),
+        cost=_select(table, costs),
+        used=_select(table, uses),
+        notes=_notes(rows, [*scores, *costs, *uses], facts),
     )
+
+
+def _select(table: Table, columns: Sequence[Measured]) -> Table | None:
+    if not columns:
+        return None
+    return table.select({"role", "row", "nfe", *(measured.column.key for measured in columns)})
 
 
 def _identity_columns() -> list[Measured]:
@@ -135,8 +140,10 @@ def _notes(rows: Sequence[Row], columns: Sequence[Measured], facts: TaskFacts) -
     floors = [row for row in rows if row.identity.role == "floor"]
     return (
         "Scores are of the held-out split: means over training seeds with 95 % Student t "
-        "intervals; a row with a single value shows the interval of sampling that was measured "
-        "with it.",
+        "intervals; a row with a single value, or with the same value for every seed, shows the "
+        "interval of sampling that was measured with it.",
+        "Intervals over seeds are conditional on the one held-out reference set: they do not "
+        f"cover the choice of its images.{_describe_sampling(rows, facts)}",
         "Within a group rows are sorted by role and mean, which is no ranking. Bold: separated "
         "from every other row with as many calls (paired t tests by seed, Holm), where the teacher "
         "leads the anchor by more than the margin on validation; otherwise nothing is bold.",
@@ -144,6 +151,17 @@ def _notes(rows: Sequence[Row], columns: Sequence[Measured], facts: TaskFacts) -
         *_teacher_notes(rows),
         *(f"Floor ({row.label}): {format_estimate(row.estimate(facts.main))}." for row in floors),
         *(measured.note for measured in columns if measured.note),
+    )
+
+
+def _describe_sampling(rows: Sequence[Row], facts: TaskFacts) -> str:
+    """How wide the main metric's own interval of one run typically is."""
+    widths = [width for row in rows if (width := row.sampling_half_width(facts.main)) is not None]
+    if not widths:
+        return ""
+    return (
+        f" One run's own interval of {short_title(facts.main)}, from the sampling of generated and "
+        f"reference images, is about ± {format_half_width(median(widths))} (median over rows)."
     )
 
 

@@ -9,7 +9,7 @@ from kdbench.report.comparison_table import ComparisonTables
 from kdbench.report.escape import escape_markdown
 from kdbench.report.facts import TaskFacts
 from kdbench.report.leaderboard import Leaderboard
-from kdbench.report.table import to_markdown
+from kdbench.report.table import Table, to_markdown
 
 _PLOTS = (
     "Bars are 95 % intervals over training seeds. Lines go through the best row at each number of "
@@ -55,7 +55,8 @@ def _section(section: Section) -> str:
         *([_PLOTS] if section.plots else []),
         "### Quality",
         to_markdown(section.leaderboard.quality),
-        *_costs(section.leaderboard),
+        *_table("### Cost", section.leaderboard.cost),
+        *_table("### What each row used", section.leaderboard.used),
         _list(section.leaderboard.notes),
         *_comparisons(section.comparisons),
         *(["### Images", _picture(section.grid)] if section.grid else []),
@@ -64,8 +65,8 @@ def _section(section: Section) -> str:
     return "\n\n".join(part.strip("\n") for part in parts if part)
 
 
-def _costs(leaderboard: Leaderboard) -> list[str]:
-    return [] if leaderboard.cost is None else ["### Cost", to_markdown(leaderboard.cost)]
+def _table(heading: str, table: Table | None) -> list[str]:
+    return [] if table is None else [heading, to_markdown(table)]
 
 
 def _comparisons(tables: ComparisonTables | None) -> list[str]:

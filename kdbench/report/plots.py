@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from kdbench.report.columns import title_of
 from kdbench.report.cost_choice import choose_cost, estimate_cost
 from kdbench.report.drawing import (
+    describe_scale,
     draw_floor,
     draw_series,
     find_floor,
@@ -21,7 +22,7 @@ from kdbench.report.drawing import (
 )
 from kdbench.report.facts import TaskFacts
 from kdbench.report.rows import Row
-from kdbench.report.series import Series, make_series, move_apart
+from kdbench.report.series import CALLS_APART, LATENCIES_APART, Series, make_series, move_apart
 from kdbench.report.style import DPI, HEIGHT_INCHES, STYLE, WIDTH_INCHES
 
 
@@ -70,12 +71,13 @@ def _draw(
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.set_xlabel(label)
-        axes.set_ylabel(_y_label(rows, facts))
-        handles = draw_series(axes, move_apart(series), facts, numbered=not calls)
+        apart = CALLS_APART if calls else LATENCIES_APART
+        handles = draw_series(axes, move_apart(series, apart=apart), facts, numbered=not calls)
         floor = find_floor(rows, facts)
         if floor is not None:
             handles.append(draw_floor(axes, floor))
         scale_y(axes, series, floor, facts)
+        axes.set_ylabel(_y_label(rows, facts) + describe_scale(axes, facts))
         if calls:
             tick_calls(axes, series)
         else:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 
 from kdbench.errors import StoreError
 from kdbench.record import Identity, Record, Score, Split
 from kdbench.report.conditions import Conditions, conditions_of
 from kdbench.statistics import Estimated, mean_interval
+
+_ROUNDING = 1e-9
+"""Values that differ by less than this share of their size are the same."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Row:
     """One row of a leaderboard: its records, one a training seed, in the order of seeds."""
 
     records: tuple[Record, ...]
+    left_out: int = 0
+    """Records of the same name that were made by another recipe."""
 
     @cached_property
     def finished(self) -> tuple[Record, ...]:
@@ -84,7 +90,9 @@ class Row:
     @property
     def marks(self) -> tuple[str, ...]:
         """Everything that a reader must know before leaning on the row."""
-        return (*self.unfinished, *self.disqualified)
+        records = "record" if self.left_out == 1 else "records"
+        left_out = [f"{self.left_out} {records} of other recipes left out"] if self.left_out else []
+        return (*self.unfinished, *self.disqualified, *left_out)
 
     def is_named(self, name: str) -> bool:
         """Whether `pair/arm`, with or without the pair's version, is this row."""
@@ -111,8 +119,8 @@ class Row:
     def estimate(self, metric: str, split: Split = "held-out") -> Estimated:
         """Mean of one metric over seeds with its t interval.
 
-        A single value keeps the interval that came with it (noise of sampling). A reason beside
-        a value says which seeds are not in it.
+        A single value, or one that all seeds share, keeps the interval that came with it (noise
+        of sampling). A reason beside a value says which seeds are not in it.
         """
         scores = self.scores(metric, split)
         values = self.values(metric, split)
@@ -127,16 +135,33 @@ class Row:
         ]
         mean = mean_interval(list(values.values()))
         low, high = mean.low, mean.high
-        if len(values) == 1:
-            interval = next(s.interval for s in scores.values() if s.value is not None)
-            low, high = (interval.low, interval.high) if interval else (None, None)
+        if _all_equal(values.values()):
+            low, high = _widest([s for s in scores.values() if s.value is not None])
         return Estimated(mean.value, low, high, mean.n, "; ".join(absent) or None)
+
+    def sampling_half_width(self, metric: str) -> float | None:
+        """Mean over seeds of the half-width of the interval that came with each value."""
+        intervals = [score.interval for score in self.scores(metric).values() if score.interval]
+        widths = [(i.high - i.low) / 2 for i in intervals if i.source == "sampling"]
+        return fmean(widths) if widths else None
 
     def _why_missing(self, scores: dict[int, Score]) -> str:
         if not self.finished:
             return self.marks[0] if self.marks else "no finished seed"
         reasons = dict.fromkeys(s.reason for s in scores.values() if s.reason)
         return "; ".join(reasons) or "not measured"
+
+
+def _all_equal(values: Collection[float]) -> bool:
+    return max(values) - min(values) <= _ROUNDING * max(1.0, *map(abs, values))
+
+
+def _widest(scores: Iterable[Score]) -> tuple[float | None, float | None]:
+    """From the lowest to the highest end of the scores' own intervals."""
+    intervals = [score.interval for score in scores if score.interval]
+    if not intervals:
+        return None, None
+    return min(i.low for i in intervals), max(i.high for i in intervals)
 
 
 def _reason(scores: dict[int, Score], record: Record) -> str:
@@ -147,22 +172,32 @@ def _reason(scores: dict[int, Score], record: Record) -> str:
 def group_rows(records: Iterable[Record]) -> tuple[Row, ...]:
     """Rows in the order of their names, whatever the order of the records.
 
+    A row keeps the records of the recipe of its newest record and counts the others.
+
     Raises:
-        StoreError: two records of one row have the same seed.
+        StoreError: two kept records of one row have the same seed.
     """
     groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         identity = record.identity
         groups[identity.task, identity.pair, identity.arm].append(record)
-    for (task, pair, arm), group in groups.items():
-        group.sort(key=lambda record: record.identity.train_seed)
-        seeds = [record.identity.train_seed for record in group]
-        if len(set(seeds)) < len(seeds):
-            raise StoreError(
-                f"Two records of {task} {pair}/{arm} have the same seed: "
-                "keep one of them, or report one output folder at a time."
-            )
-    return tuple(Row(tuple(groups[key])) for key in sorted(groups))
+    return tuple(_make_row(groups[name]) for name in sorted(groups))
+
+
+def _make_row(group: Sequence[Record]) -> Row:
+    newest = max(group, key=lambda record: (record.created, record.identity.recipe or ""))
+    recipe = newest.identity.recipe
+    kept = sorted(
+        (record for record in group if record.identity.recipe == recipe),
+        key=lambda record: record.identity.train_seed,
+    )
+    if len({record.identity.train_seed for record in kept}) < len(kept):
+        identity = newest.identity
+        raise StoreError(
+            f"Two records of {identity.task} {identity.pair}/{identity.arm} have the same seed: "
+            "keep one of them, or report one output folder at a time."
+        )
+    return Row(tuple(kept), left_out=len(group) - len(kept))
 
 
 def find_row(rows: Iterable[Row], name: str) -> Row | None:

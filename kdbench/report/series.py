@@ -21,8 +21,10 @@ _KINDS: dict[str, SeriesKind] = {
 }
 _ORDER: tuple[SeriesKind, ...] = ("teacher", "control", "student")
 _LONGEST_LABEL = 36
-APART = 1.045
-"""Smallest ratio of the x of two points in a plot."""
+CALLS_APART = 1.08
+"""Smallest ratio of the x of two points at a number of calls: markers stand clear."""
+LATENCIES_APART = 1.045
+"""The same for latencies, whose place carries meaning."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,17 @@ def make_series(
 ) -> tuple[Series, ...]:
     """Teachers' curves by family, then controls and students by pair.
 
-    A row without a value or without a positive `x` is left out.
+    Students of one method and family whose pairs are called after their number of calls
+    (`name-4`, `name-2`, …) are one series. A row without a value or without a positive `x` is
+    left out.
     """
     groups: dict[tuple[SeriesKind, str, str], list[Point]] = defaultdict(list)
+    shared = _shared_names(rows)
     for row in rows:
         kind, point = _KINDS.get(row.identity.role), _point(row, facts, x(row))
         if kind is not None and point is not None:
-            name = row.identity.family if kind == "teacher" else row.identity.pair
+            pair = shared.get(row.label, row.identity.pair)
+            name = row.identity.family if kind == "teacher" else pair
             groups[kind, row.identity.family, name].append(point)
     return tuple(
         Series(_label(kind, name), kind, family, tuple(sorted(points, key=lambda p: (p.x, p.y))))
@@ -79,22 +85,39 @@ def make_series(
     )
 
 
-def move_apart(series: Sequence[Series]) -> tuple[Series, ...]:
+def _shared_names(rows: Sequence[Row]) -> dict[str, str]:
+    """The name without the number of calls, for each student's label that shares it."""
+    stems: dict[tuple[str, str | None, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        identity = row.identity
+        name = identity.pair.partition("@")[0]
+        stem = name.removesuffix(f"-{identity.nfe}")
+        if identity.role == "student" and stem != name:
+            stems[identity.family, identity.method, stem].append(row)
+    return {
+        row.label: stem
+        for (_, _, stem), members in stems.items()
+        if len({row.identity.pair for row in members}) > 1
+        for row in members
+    }
+
+
+def move_apart(series: Sequence[Series], *, apart: float) -> tuple[Series, ...]:
     """The same series with points of nearly equal x side by side, so that none hides another.
 
-    Such points stand `APART` from one another around their geometric mean.
+    Such points stand a factor of `apart` from one another around their geometric mean.
     """
     places = sorted(
         (point.x, s, p) for s, one in enumerate(series) for p, point in enumerate(one.points)
     )
     clusters: list[list[tuple[float, int, int]]] = []
     for place in places:
-        if clusters and place[0] < APART * clusters[-1][-1][0]:
+        if clusters and place[0] < apart * clusters[-1][-1][0]:
             clusters[-1].append(place)
         else:
             clusters.append([place])
     moved = {
-        (s, p): geometric_mean([x for x, _, _ in cluster]) * APART ** (i - (len(cluster) - 1) / 2)
+        (s, p): geometric_mean([x for x, _, _ in cluster]) * apart ** (i - (len(cluster) - 1) / 2)
         for cluster in clusters
         for i, (_, s, p) in enumerate(cluster)
     }

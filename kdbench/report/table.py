@@ -143,7 +143,7 @@ def to_csv(table: Table) -> str:
     return out.getvalue()
 
 
-_NAMES = ("row", "student", "anchor")
+_NAMES = ("row",)
 """Columns whose cells a reader copies: whole even where the terminal is narrow."""
 
 

@@ -15,7 +15,7 @@ from kdbench.report.rows import group_rows
 from kdbench.report.table import to_rich
 from kdbench.spec import Suite
 
-_COMPARED = ("student", "anchor", "anchor_difference", "anchor_holm_p", "anchor_verdict", "gain")
+_COMPARED = ("student", "anchor", "anchor_difference", "anchor_verdict")
 
 
 def summary_tables(records: Sequence[Record], suite: Suite | None = None) -> list[RichTable]:
@@ -23,7 +23,7 @@ def summary_tables(records: Sequence[Record], suite: Suite | None = None) -> lis
     tables = []
     for facts in read_facts(records):
         rows = group_rows(record for record in records if record.identity.task == facts.task)
-        shown = ("role", "row", "nfe", facts.main, "latency_ms", "seeds")
+        shown = ("row", "nfe", facts.main, "latency_ms", "seeds")
         leaderboard = make_leaderboard(rows, facts).table.select(shown)
         tables.append(to_rich(leaderboard, title=facts.task))
         named = named_comparisons(rows, suite)

@@ -14,6 +14,7 @@ from kdbench.report.comparison_table import tabulate
 from kdbench.report.comparisons import Outcome, compare, named_comparisons
 from kdbench.report.facts import TaskFacts
 from kdbench.report.rows import Row, find_row, group_rows
+from kdbench.report.table import Cell
 from kdbench.spec import Comparison, Suite
 from kdbench.statistics import paired_difference
 
@@ -229,3 +230,16 @@ def test_the_table_of_the_suite(rows: tuple[Row, ...], facts: TaskFacts, suite: 
         assert all(cell.text and (cell.text != "—" or cell.note) for cell in row)
     assert find_row(rows, "dmd/one") is None
     assert {title for title, _ in tables.parts} >= {"Against the reference teacher"}
+
+
+def test_the_gap_is_not_shown_without_headroom() -> None:
+    def gap(teacher: list[Record]) -> Cell:
+        tables = tabulate([outcome(teacher, FEW, SCRATCH, STUDENT)], FACTS)
+        keys = [column.key for column in tables.table.columns]
+        return tables.table.rows[0][keys.index("gap_recovered")]
+
+    level = made("t", "teacher", (0.4, 0.41, 0.39), nfe=31, validation=2.09, reference=True)
+    hidden, shown = gap(level), gap(TEACHER)
+    assert hidden.text == "no headroom"
+    assert hidden.value == shown.value == pytest.approx(0.8686, abs=1e-4)
+    assert shown.text.startswith("0.8")

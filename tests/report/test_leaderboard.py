@@ -155,3 +155,35 @@ def test_the_direction_of_the_metric_decides() -> None:
     upward = find_leader(rows, replace(FACTS, higher_is_better=True))
     assert upward is not None
     assert upward.label == "high@1/x"
+
+
+def test_notes_give_the_interval_of_one_run(board: Leaderboard) -> None:
+    notes = "\n".join(board.notes)
+    assert "conditional on the one held-out reference set" in notes
+    assert "One run's own interval of KID" in notes
+    assert "about ± 0.030 (median over rows)" in notes
+    assert "One run's own" not in "\n".join(
+        make_leaderboard(group_rows(made("bare", 0.5)), FACTS).notes
+    )
+
+
+def test_what_each_row_used() -> None:
+    records = made("s", 0.5)
+    for seed, record in enumerate(records):
+        assert record.training is not None
+        record.training.uses = ["real images", "teacher outputs"] if seed else ["real images"]
+        record.training.images_seen = 1000 * (seed + 1)
+        record.identity.tuning_trials = 4
+    published = made("t", 0.4, role="teacher")
+    for record in published:
+        record.training, record.identity.origin = None, "published"
+    board = make_leaderboard(group_rows([*records, *published]), FACTS)
+    assert board.used is not None
+    row = cells(board, "s@1/x")
+    assert row["uses"].text == "real images, teacher outputs"
+    assert (row["images_seen"].value, row["tuning_trials"].value) == (2000, 4)
+    assert row["teacher_nfe"].text == "0"
+    teacher = cells(board, "t@1/x")
+    for column in board.used.columns[3:]:
+        assert teacher[column.key].note == "published weights: training not repeated"
+    assert make_leaderboard(group_rows(published), FACTS).used is None

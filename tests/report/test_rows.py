@@ -126,3 +126,47 @@ def test_facts_are_read_from_records(records: list[Record]) -> None:
     other.identity.margin = 0.1
     with pytest.raises(StoreError, match="disagree"):
         read_facts([*records, other])
+
+
+def test_equal_values_keep_the_interval_of_sampling() -> None:
+    def row(*kids: float) -> Row:
+        return Row(
+            tuple(
+                make_record(PLAN, seed, scores=[make_score("kid@1", kid, half=0.1 + 0.01 * seed)])
+                for seed, kid in enumerate(kids)
+            )
+        )
+
+    same = row(0.3, 0.1 + 0.2, 0.3).estimate("kid")
+    assert (same.low, same.high) == pytest.approx((0.18, 0.42))
+    assert same.n == 3
+    differing = row(0.3, 0.3001, 0.3).estimate("kid")
+    assert differing.high is not None
+    assert differing.high < 0.301
+    assert row(0.3, 0.5).sampling_half_width("kid") == pytest.approx(0.105)
+    bare = row_of(0.3, 0.3)
+    assert (bare.estimate("kid").low, bare.sampling_half_width("kid")) == (None, None)
+
+
+def of_recipe(recipe: str | None, seed: int, created: str) -> Record:
+    record = make_record(PLAN, seed)
+    identity = record.identity.model_copy(update={"recipe": recipe})
+    return record.model_copy(update={"identity": identity, "created": created})
+
+
+def test_a_row_keeps_the_recipe_of_its_newest_record() -> None:
+    records = [
+        of_recipe("new", 0, "2026-01-03T00:00:00Z"),
+        of_recipe("old", 0, "2026-01-02T00:00:00Z"),
+        of_recipe("new", 1, "2026-01-01T00:00:00Z"),
+        of_recipe(None, 2, "2026-01-01T00:00:00Z"),
+    ]
+    (row,) = group_rows(records)
+    assert [(r.identity.recipe, r.identity.train_seed) for r in row.records] == [
+        ("new", 0),
+        ("new", 1),
+    ]
+    assert row.marks == ("2 records of other recipes left out",)
+    assert group_rows(records[::-1]) == (row,)
+    (same,) = group_rows([records[0], records[2]])
+    assert same.marks == ()
