@@ -215,3 +215,16 @@ def test_records_of_a_run_say_how_each_row_was_made(toy_run: Any) -> None:
     assert {r.identity.inputs["held-out"] for r in made.values()} == {
         student.identity.inputs["held-out"]
     }
+
+
+def test_a_published_record_of_the_first_version_is_read_for_ever() -> None:
+    """`fixtures/record-1.json` is never changed: a later schema reads it, or migrates it."""
+    text = (Path(__file__).parent / "fixtures" / "record-1.json").read_text("utf-8")
+    record = Record.model_validate_json(text)
+    assert json.loads(text)["schema"] == "kdbench.record/1"
+    assert record.identity.pair == "digits-luhman@1"
+    score = record.score("kid-stratified")
+    assert score is not None
+    assert score.value == pytest.approx(0.034462, abs=1e-6)
+    assert record.training is not None
+    assert record.cost("latency_ms", 1) is not None
