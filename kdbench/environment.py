@@ -24,6 +24,7 @@ from kdbench.spec import content_key
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "pandas")
 
 
+@cache
 def package_version(name: str) -> str | None:
     """The installed version of a distribution, or None."""
     try:

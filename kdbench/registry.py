@@ -110,6 +110,7 @@ class TomlRegistry(Generic[SpecT]):
     def __init__(self, kind: str, model: type[SpecT]) -> None:
         self.kind = kind
         self.model = model
+        self._known: dict[Path, tuple[int, SpecT]] = {}
         self.added: dict[str, Path] = {}
         """Files outside any package, named on the command line."""
 
@@ -157,10 +158,16 @@ class TomlRegistry(Generic[SpecT]):
         return spec
 
     def _read(self, path: Path) -> SpecT:
+        """The description in a file; read again only when the file has changed."""
+        changed = path.stat().st_mtime_ns if path.is_file() else 0
+        known = self._known.get(path)
+        if known is not None and known[0] == changed:
+            return known[1]
         spec = load_toml(path, self.model)
         found: Any = spec
         if found.name != path.stem:
             raise BadSpec(f"{path.name} describes {found.name!r}: name the file after it.")
+        self._known[path] = changed, spec
         return spec
 
     def path(self, name: str) -> Path:

@@ -10,7 +10,7 @@ import io
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -255,7 +255,7 @@ class _Draft:
             origin="published"
             if network and network.origin == "published"
             else ("trained" if pair.method else "none"),
-            inputs=self._inputs(),
+            inputs=dict(_inputs_sha256(self.task.id, run.seed)),
         )
 
     def _replicate(self, beside: tuple[str, str] | None) -> int | None:
@@ -264,10 +264,13 @@ class _Draft:
         teacher = registry.pairs.load(beside[0]) if beside else self.pair
         return self.run.seed % len(teacher.weights) if teacher.weights else None
 
-    def _inputs(self) -> dict[str, str]:
-        task, seed = self.task, self.run.seed
-        inputs = {s: task.inputs(task.n, split=s, replicate=seed) for s in SPLITS}
-        return {s: sha256_of(i.latents, i.labels) for s, i in inputs.items()}
+
+@cache
+def _inputs_sha256(task_id: str, seed: int) -> tuple[tuple[str, str], ...]:
+    """The hash of each split's inputs, made once for all rows of a seed."""
+    task = shared_task(task_id)
+    inputs = ((s, task.inputs(task.n, split=s, replicate=seed)) for s in SPLITS)
+    return tuple((s, sha256_of(i.latents, i.labels)) for s, i in inputs)
 
 
 def _training(kept: dict[str, Any]) -> Training:
