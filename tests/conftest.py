@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,8 @@ def start_kdbench() -> Callable[..., subprocess.Popen[str]]:
             text=True,
             env=environment(*path),
             start_new_session=True,
+            # Where the tests themselves run in the background, Ctrl-C is ignored and inherited.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     return start

@@ -159,7 +159,10 @@ def to_rich(table: Table, *, title: str | None = None) -> RichTable:
     for column in table.columns:
         justify: Literal["left", "right"] = "left" if column.kind == "text" else "right"
         drawn.add_column(
-            Text(printable(column.title)), justify=justify, no_wrap=column.key in _NAMES
+            Text(printable(column.title)),
+            justify=justify,
+            no_wrap=column.key in _NAMES,
+            overflow="fold",
         )
     for group in table.groups:
         if group.title:
