@@ -54,14 +54,14 @@ def make_card(pair: Pair, name: str, record: Record) -> WeightCard:
         for score in record.scores
         if score.value is not None
     }
-    count = len(pair.weights)
+    count, n = len(pair.weights), max(score.n for score in record.scores)
     return WeightCard(
         name=name,
         sha256=record.artifacts["checkpoint"].partition(".")[0],
         recipe=f"kdbench run {pair.name} --retrain --seeds 0-{count - 1} --out runs/retrained",
         data=DATA[pair.task],
         figures={key.replace(" ", "_").replace("-", "_"): value for key, value in figures.items()},
-        summary=pair.summary,
+        summary=f"{pair.summary} Figures: arm {record.identity.arm}, {n} images.",
     )
 
 

@@ -28,10 +28,6 @@ class WeightsError(KdbenchError):
     """A weight file is missing, damaged or not the published one."""
 
 
-class MissingExtra(KdbenchError):
-    """A package of an optional extra is needed and not installed."""
-
-
 class Diverged(KdbenchError):
     """Training reached a non-finite loss or weight; the run becomes a record with this reason."""
 
@@ -42,9 +38,3 @@ class NothingMeasured(KdbenchError):
     """No run was left to do, or none could be measured."""
 
     exit_code = 4
-
-
-class Interrupted(KdbenchError):
-    """The user stopped the command; finished work is kept."""
-
-    exit_code = 130
