@@ -64,6 +64,8 @@ class Score(Part):
     """The score key: the same key means that it need not be measured again."""
     details: dict[str, float | None] = Field(default_factory=dict)
     """Further numbers of the same measurement (bias-corrected value, standard error, …)."""
+    marks: list[str] = Field(default_factory=list)
+    """What a reader must know before believing the value, e.g. too few samples."""
 
 
 class Cost(Part):

@@ -12,7 +12,7 @@ from kdbench.report.write import write_report
 from kdbench.spec import Suite
 from kdbench.store import Store, load_records
 
-PUBLISHED_ARTIFACTS = ("gallery",)
+PUBLISHED_ARTIFACTS = ("gallery", "neighbours")
 """What travels with a published record; networks and logs stay where they were made."""
 
 
@@ -47,7 +47,7 @@ def render(name: str | None, *, out: Path, to: Path | None) -> list[Path]:
 
 
 def publish(sources: tuple[Path, ...], out: Path) -> int:
-    """Copy records and their galleries from other stores or files into `out`.
+    """Copy records and their pictures from other stores or files into `out`.
 
     Args:
         sources: output folders of runs, or single record files inside one.
@@ -57,7 +57,7 @@ def publish(sources: tuple[Path, ...], out: Path) -> int:
         How many records were added.
 
     Raises:
-        StoreError: a source is damaged or a gallery of it is missing; nothing is added then.
+        StoreError: a source is damaged or a picture of it is missing; nothing is added then.
     """
     target = Store(out)
     found = [(record, store) for source in sources for record, store in _records_of(source)]
@@ -65,7 +65,7 @@ def publish(sources: tuple[Path, ...], out: Path) -> int:
         for artifact in _published(record).values():
             if not store.sound(artifact):
                 raise StoreError(
-                    f"The gallery {artifact[:12]}… of {record.identity.pair} is missing or damaged "
+                    f"The picture {artifact[:12]}… of {record.identity.pair} is missing or damaged "
                     f"in {store.root}. Run it again, then publish."
                 )
     with target.locked():

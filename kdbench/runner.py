@@ -6,21 +6,22 @@ is already done: keys are its own.
 
 from __future__ import annotations
 
-import io
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from kdbench import registry
 from kdbench.costs.measure import is_out_of_memory
+from kdbench.digest import sha256_of
 from kdbench.environment import code_sha256, describe_code, describe_environment, without_folders
 from kdbench.errors import BadSpec, Diverged, KdbenchError, StoreError, UnknownName, WeightsError
 from kdbench.keys import KEY_VERSION, load_key, recipe_key, resolved_params, sample_key
+from kdbench.pictures import tiles_png
 from kdbench.plan import compared_with
 from kdbench.record import (
     SCHEMA,
@@ -32,11 +33,11 @@ from kdbench.record import (
     Status,
     Training,
 )
-from kdbench.scoring import Targets, score
+from kdbench.scoring import Teacher, nearest_training_images, score
 from kdbench.spec import Pair, Run
 from kdbench.stages import SPLITS, Samples, Stages, shared_task
 from kdbench.store import Store, run_key
-from kdbench.tasks.base import Task, sha256_of
+from kdbench.tasks.base import Task
 
 GALLERY = 20
 """Images of the held-out inputs that travel with a record."""
@@ -114,16 +115,17 @@ class _Draft:
         """The record with all its scores, and what had to be done for it."""
         stages, known = self.runner.stages, self.known
         samples = stages.samples(self.pair, arm=self.run.arm, seed=self.run.seed)
-        targets, no_targets = self._targets(samples)
+        teacher, no_teacher = self._teacher(samples)
         stages.progress("measure", 0, 1)
         before = {s.key: s for s in known.scores} if known and self.is_same else {}
         scores = score(
             self.task,
             samples,
-            targets=targets,
-            no_targets=no_targets,
+            teacher=teacher,
+            no_teacher=no_teacher,
             extra=self.run.metrics,
             known=before,
+            features=self._features,
         )
         record = self._record("ok", None, samples)
         if known and self.is_same and all(s.key in before for s in scores):
@@ -136,7 +138,7 @@ class _Draft:
         if known and known.keys and self.is_same:
             record.costs = list(known.costs)
             record.keys = self.keys.model_copy(update={"cost": known.keys.cost})
-        record.artifacts |= self._gallery(samples)
+        record.artifacts |= self._pictures(samples)
         return record, "measured"
 
     def failed(self, error: Exception) -> Record:
@@ -166,27 +168,40 @@ class _Draft:
         keys = self.known.keys if self.known else None
         return keys is not None and (keys.load, keys.sample) == (self.keys.load, self.keys.sample)
 
-    def _targets(self, samples: Samples) -> tuple[Targets | None, str]:
-        """The teacher's images from the same inputs, or why there are none."""
+    def _teacher(self, samples: Samples) -> tuple[Teacher | None, str]:
+        """The teacher's images beside this run's own, or why there are none."""
         beside = compared_with(self.pair)
         if beside is None:
             return None, "there is no teacher to compare with"
-        name, arm = beside
-        other = self.runner.stages.samples(registry.pairs.load(name), arm=arm, seed=self.run.seed)
+        (name, arm), stages, seed = beside, self.runner.stages, self.run.seed
+        pair = registry.pairs.load(name)
+        other = stages.samples(pair, arm=arm, seed=seed)
         if other.key == samples.key:
             return None, "this is the teacher's own arm"
-        return Targets(other.key, f"{name}/{arm}", other.images["held-out"]), ""
+        if other.n_failed["held-out"]:
+            n_failed = other.n_failed["held-out"]
+            return None, f"{n_failed} of the teacher's images are not finite or are constant"
+        again = partial(stages.drawn_again, pair, arm=arm, seed=seed)
+        return Teacher(other.images["held-out"], other.labels["held-out"], again), ""
 
-    def _gallery(self, samples: Samples) -> dict[str, str]:
-        """The first held-out images in one row, as PNG; nothing for points of the plane."""
-        images = samples.images["held-out"][:GALLERY]
+    def _pictures(self, samples: Samples) -> dict[str, str]:
+        """The first held-out images, and those closest to a training image above that image.
+
+        Points of the plane have no picture.
+        """
         if not self.task.quantised:
             return {}
-        row = np.concatenate(list(images.permute(0, 2, 3, 1).numpy()), axis=1)
-        picture = Image.fromarray(row.squeeze(-1) if row.shape[-1] == 1 else row)
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        return {"gallery": self.runner.store.put_artifact(buffer.getvalue(), "png")}
+        images, put = samples.images["held-out"], self.runner.store.put_artifact
+        pictures = {"gallery": put(tiles_png(images[:GALLERY]), "png")}
+        if self.task.extractor and not samples.n_failed["held-out"]:
+            pairs = nearest_training_images(self.task, samples, features=self._features)
+            pictures["neighbours"] = put(tiles_png(*pairs), "png")
+        return pictures
+
+    @property
+    def _features(self) -> Path:
+        """The folder that features are kept in."""
+        return self.runner.store.root / "features"
 
     def _record(self, status: Status, reason: str | None, samples: Samples | None) -> Record:
         run, network = self.run, samples.network if samples else None

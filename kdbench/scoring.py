@@ -2,91 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from types import MappingProxyType
 
 from torch import Tensor
 
 from kdbench import registry
-from kdbench.errors import BadSpec, NothingMeasured
+from kdbench.digest import sha256_of
+from kdbench.errors import NothingMeasured, WeightsError
 from kdbench.keys import score_key
-from kdbench.metrics.base import Estimate, ImageSet, Metric, Use
-from kdbench.metrics.features.base import Extractor
-from kdbench.metrics.measure import extract, measure
+from kdbench.metrics.base import (
+    PAIRED_SETS,
+    TASK_EXTRACTOR,
+    Estimate,
+    ImageSet,
+    Metric,
+    SetName,
+    Use,
+)
+from kdbench.metrics.cache import Cache
+from kdbench.metrics.features.base import Extractor, shared_extractor
+from kdbench.metrics.image_sets import Images, ImageSets
+from kdbench.metrics.measure import measure
+from kdbench.metrics.naming import judge_of, measured_name, parse_use, shared_metric
+from kdbench.metrics.nearest_images import closest_pairs
 from kdbench.record import Score
 from kdbench.record import Split as SplitName
+from kdbench.spec import content_key
 from kdbench.stages import Samples, shared_task
-from kdbench.tasks.base import Task, sha256_of
+from kdbench.tasks.base import Task
+
+WORDS: dict[SetName, str] = {
+    "reference": "the split's real images",
+    "train": "the training images",
+    "teacher": "the teacher's images of the same inputs",
+    "teacher-again": "the teacher's images from other latents",
+}
 
 
 @dataclass(frozen=True, eq=False)
-class Targets:
-    """The teacher's images from the same inputs, for paired metrics."""
+class Teacher:
+    """The teacher's held-out images beside a run's own."""
 
-    key: str
-    """Sample key of the teacher's arm."""
-    label: str
-    """`pair/arm`."""
     images: Tensor
+    """From the run's own inputs."""
+    labels: Tensor
+    again: Callable[[], tuple[Tensor, Tensor]]
+    """Draws images and labels from other latents, when a metric first asks for them."""
 
 
 def score(
     task: Task,
     samples: Samples,
     *,
-    targets: Targets | None,
-    no_targets: str,
+    teacher: Teacher | None,
+    no_teacher: str,
     extra: tuple[str, ...] = (),
     known: Mapping[str, Score] = MappingProxyType({}),
+    features: Path | None = None,
 ) -> list[Score]:
     """All scores of one run: every metric on the held-out split, the main one on both.
 
     Args:
         task: what is measured, on how many images.
         samples: the run's images.
-        targets: the teacher's images from the same inputs; None where there is none.
-        no_targets: why there are no targets, for the record.
+        teacher: the teacher's images; None where there is no teacher.
+        no_teacher: why there is none, for the record.
         extra: metrics beyond those of the task, by name; each on all of the task's images.
         known: scores by key that need not be measured again.
+        features: the folder that features are kept in.
     """
     main = registry.metrics.resolve(task.main)
-    uses = [*task.uses, *(Use(registry.metrics.resolve(name), n=task.n) for name in extra)]
+    uses = [*task.uses, *(extra_use(task, name) for name in extra)]
     wanted: list[tuple[SplitName, Use]] = [("held-out", use) for use in uses]
     wanted += [("validation", use) for use in uses if use.metric == main]
-    scorer = _Scorer(task, samples, targets, no_targets)
+    scorer = _Scorer(task, samples, teacher, no_teacher, Cache(features))
     return [scorer.score(use, split, known) for split, use in wanted]
+
+
+def extra_use(task: Task, name: str) -> Use:
+    """A metric on all of a task's images, in as many blocks as sets of equal size ask for."""
+    use = parse_use(name, n=task.n)
+    if not shared_metric(use.metric).equal_n:
+        return use
+    n = min(task.n, len(task.split("held-out")))
+    return Use(use.metric, n=n, blocks=task.n // n, extractor=use.extractor)
 
 
 @dataclass(frozen=True, eq=False)
 class _Scorer:
-    """Measures one run's images; the extractor sees each split once."""
+    """Measures one run's images; each extractor sees each set once."""
 
     task: Task
     samples: Samples
-    targets: Targets | None
-    no_targets: str
-    _sets: dict[SplitName, ImageSet] = field(default_factory=dict)
+    teacher: Teacher | None
+    no_teacher: str
+    cache: Cache
+    _sets: dict[SplitName, ImageSets] = field(default_factory=dict)
 
     def score(self, use: Use, split: SplitName, known: Mapping[str, Score]) -> Score:
         metric = shared_metric(use.metric)
-        reference = self._reference_id(metric, split)
+        estimate, extractor = self._extractor(metric, use)
+        estimate = estimate or self._unmeasurable(metric, split)
+        reference = None if estimate else self._reference_id(metric, split)
+        judge = extractor.id if extractor else None
         protocol = self._protocol(use, metric, split)
-        extractor = shared_extractor(self.task.extractor).id if metric.needs_features else None
         key = score_key(
             metric,
             use,
             sample=self.samples.key,
             reference=reference,
-            extractor=extractor,
+            extractor=judge,
             protocol=protocol,
         )
-        if key in known:
+        if key in known and estimate is None:
             return known[key]
-        estimate = self._estimate(metric, use, split)
+        estimate = estimate or self._measured(metric, use, split, extractor)
         return Score(
-            metric=metric.id,
+            metric=measured_name(metric, use),
             split=split,
             value=estimate.value,
             reason=estimate.reason,
@@ -97,52 +133,76 @@ class _Scorer:
             n_failed=self.samples.n_failed[split],
             interval=estimate.interval,
             reference=reference,
-            extractor=extractor,
+            extractor=judge,
             protocol=protocol,
             key=key,
             details=estimate.details,
+            marks=list(estimate.marks),
         )
 
-    def _estimate(self, metric: Metric, use: Use, split: SplitName) -> Estimate:
-        """The value, or why there is none.
+    def _extractor(self, metric: Metric, use: Use) -> tuple[Estimate | None, Extractor | None]:
+        """The metric's judge; or why nothing can be measured without its weights."""
+        try:
+            return None, judge_of(metric, use, default=self.task.extractor)
+        except WeightsError as error:
+            if metric.extractor == TASK_EXTRACTOR and use.extractor is None:
+                raise
+            return Estimate(None, reason=str(error)), None
+
+    def _unmeasurable(self, metric: Metric, split: SplitName) -> Estimate | None:
+        """Why there can be no value, whatever the metric would say.
 
         Failed images void set metrics; they are never dropped or drawn again.
         """
-        n_failed, of_sets = self.samples.n_failed[split], metric.kind == "set"
-        if n_failed and of_sets:
+        n_failed = self.samples.n_failed[split]
+        if n_failed and metric.kind == "set":
             return Estimate(None, reason=f"{n_failed} images are not finite or are constant")
-        if metric.kind == "paired" and self.targets is None:
-            return Estimate(None, reason=self.no_targets)
-        targets = self.targets.images if metric.kind == "paired" and self.targets else None
+        if self.teacher is None and _needs_teacher(metric):
+            return Estimate(None, reason=self.no_teacher)
+        return None
+
+    def _measured(
+        self, metric: Metric, use: Use, split: SplitName, extractor: Extractor | None
+    ) -> Estimate:
+        targets = self.teacher.images if metric.kind == "paired" and self.teacher else None
+        seen = extractor if metric.needs_features else None
         try:
-            return measure(
-                metric,
-                use=use,
-                generated=self._set(split),
-                reference=reference_set(self.task.id, split) if of_sets else None,
-                targets=targets,
-            )
+            generated, others = self._images(split).of(metric.sets, seen)
+            return measure(metric, use=use, generated=generated, others=others, targets=targets)
         except NothingMeasured as error:
             return Estimate(None, reason=str(error))
 
-    def _set(self, split: SplitName) -> ImageSet:
+    def _images(self, split: SplitName) -> ImageSets:
         if split not in self._sets:
-            self._sets[split] = image_set(
-                self.task, self.samples.images[split], self.samples.labels[split]
-            )
+            generated = Images(self.samples.images[split], self.samples.labels[split])
+            others: dict[SetName, Callable[[], Images]] = {
+                "reference": partial(real_images, self.task.id, split),
+                "train": partial(real_images, self.task.id, "train"),
+            }
+            if self.teacher is not None:
+                teacher = self.teacher
+                others["teacher"] = lambda: Images(teacher.images, teacher.labels)
+                others["teacher-again"] = lambda: Images(*teacher.again())
+            self._sets[split] = ImageSets(generated, others, self.cache)
         return self._sets[split]
 
     def _reference_id(self, metric: Metric, split: SplitName) -> str | None:
-        if metric.kind == "set":
-            return self.task.split(split).sha256
-        if metric.kind == "paired" and self.targets is not None:
-            return sha256_of(self.targets.images)
-        return None
+        """The hash of what is compared with; of several sets, the hash of their hashes."""
+        if metric.kind == "paired" and self.teacher is not None:
+            return sha256_of(self.teacher.images)
+        found = [self._images(split).other(name).sha256 for name in metric.sets]
+        return content_key(found) if len(found) > 1 else next(iter(found), None)
 
     def _n_reference(self, metric: Metric, use: Use, split: SplitName) -> int | None:
-        if metric.kind != "set":
+        """Images of the first set that is compared with."""
+        if not metric.sets:
             return None
-        return use.n if metric.equal_n else len(self.task.split(split))
+        name = metric.sets[0]
+        if metric.equal_n or name in PAIRED_SETS:
+            return use.n
+        if name == "teacher-again":
+            return self.task.n
+        return len(self.task.split("train" if name == "train" else split))
 
     def _protocol(self, use: Use, metric: Metric, split: SplitName) -> str:
         blocks = f"{use.blocks}×" if use.blocks > 1 else ""
@@ -150,41 +210,55 @@ class _Scorer:
         parts.append("uint8" if self.task.quantised else "float32")
         if metric.kind == "paired":
             parts.append("against the teacher's image of the same input")
+        if metric.sets not in ((), ("reference",)):
+            parts.append("against " + " and ".join(WORDS[name] for name in metric.sets))
         if metric.protocol:
             parts.append(metric.protocol)
         return ", ".join(parts)
 
 
+def _needs_teacher(metric: Metric) -> bool:
+    return metric.kind == "paired" or any(name.startswith("teacher") for name in metric.sets)
+
+
+@cache
+def real_images(task_id: str, split: str) -> Images:
+    """A split's real images, whose features are computed once for the whole process."""
+    part = shared_task(task_id).split(split)
+    return Images(part.images, part.labels, lasting=True)
+
+
+def nearest_training_images(
+    task: Task, samples: Samples, *, features: Path | None, count: int = 8
+) -> tuple[Tensor, Tensor]:
+    """The held-out images that lie closest to a training image, and those training images.
+
+    Args:
+        task: whose training split and extractor are meant.
+        samples: the run's images, none of them failed.
+        features: the folder that features are kept in.
+        count: how many.
+
+    Returns:
+        Two tensors (count, C, H, W), uint8: image i of the second is the nearest of image i of
+        the first.
+    """
+    kept = Cache(features)
+    judge = shared_extractor(str(task.extractor))
+    own = Images(samples.images["held-out"], samples.labels["held-out"]).seen_by(judge, kept)
+    train = real_images(task.id, "train").seen_by(judge, kept)
+    pairs = closest_pairs(own, train, count=count)
+    return own.images[[p.generated for p in pairs]], train.images[[p.train for p in pairs]]
+
+
 def image_set(task: Task, images: Tensor, labels: Tensor) -> ImageSet:
     """Images with what the task's extractor says of them, where it has one."""
-    if task.extractor is None:
-        return ImageSet(images, labels)
-    return extract(shared_extractor(task.extractor), images, labels)
+    judge = shared_extractor(task.extractor) if task.extractor else None
+    return Images(images, labels).seen_by(judge, Cache(None))
 
 
-@cache
-def shared_metric(name: str) -> Metric:
-    """A registered metric, checked to be one."""
-    metric = registry.metrics.load(name)
-    if not isinstance(metric, Metric):
-        raise BadSpec(f"The metric {name!r} is not made with @kdbench.metric.")
-    return metric
-
-
-@cache
-def shared_extractor(name: str | None) -> Extractor:
-    """The task's evaluation extractor, loaded once for the whole process."""
-    if name is None:
-        raise BadSpec("A metric needs features and the task has no extractor.")
-    extractor = registry.extractors.load(name)()
-    if not isinstance(extractor, Extractor):
-        raise BadSpec(f"The extractor {name!r} does not make a kdbench extractor.")
-    return extractor
-
-
-@cache
-def reference_set(task_id: str, split: SplitName) -> ImageSet:
-    """A split's real images with their features, computed once for the whole process."""
+def reference_set(task_id: str, split: str) -> ImageSet:
+    """A split's real images with what the task's extractor says of them."""
     task = shared_task(task_id)
-    part = task.split(split)
-    return image_set(task, part.images, part.labels)
+    judge = shared_extractor(task.extractor) if task.extractor else None
+    return real_images(task_id, split).seen_by(judge, Cache(None))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kdbench import registry
 from kdbench.environment import family_sha256
-from kdbench.errors import BadSpec, Diverged
+from kdbench.errors import BadSpec, Diverged, NothingMeasured
 from kdbench.generators.base import Generator, sample
 from kdbench.generators.build import build_generator, build_network, load_network, load_task
 from kdbench.keys import load_key, published_weights, resolved_params, sample_key
@@ -38,6 +38,9 @@ Progress = Callable[[str, int, int], None]
 """`progress(stage, done, total)`."""
 
 SPLITS: tuple[SplitName, ...] = ("validation", "held-out")
+
+AGAIN = 1_000_000
+"""Added to the replicate whose latents are drawn again: no run has so large a seed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,6 +228,29 @@ class Stages:
             nfe=done["nfe"],
             network=loaded,
         )
+
+    def drawn_again(self, pair: Pair, *, arm: str, seed: int) -> tuple[Tensor, Tensor]:
+        """An arm's held-out images and labels from other latents, from the store or drawn now.
+
+        Every set of one arm and seed has the same labels; what differs is the noise alone, so two
+        of them show how far an arm is from itself.
+        """
+        task, first = shared_task(pair.task), self.samples(pair, arm=arm, seed=seed)
+        key = content_key({"again": AGAIN, "sample": first.key})
+        done = self.store.stage(key)
+        if done is None:
+            loaded = None if pair.generator else self.network(pair, seed=seed)
+            spec = build_spec(pair, arm, loaded.path if loaded else None, self.device)
+            inputs = task.inputs(task.n, split="held-out", replicate=AGAIN + seed)
+            images = sample(build_generator(spec)[0], inputs)
+            tensors = {"images": task.finish(torch.nan_to_num(images)), "labels": inputs.labels}
+            artifact = self.store.put_artifact(save(tensors), "safetensors")
+            done = {"artifacts": [artifact], "n_failed": count_failed(images)}
+            self.store.finish_stage(key, done)
+        if done["n_failed"]:
+            raise NothingMeasured(f"{done['n_failed']} of the teacher's images are not finite.")
+        tensors = load_file(self.store.artifact(done["artifacts"][0]))
+        return tensors["images"], tensors["labels"]
 
     def _draw(self, generator: Generator, task: Task, key: str, seed: int) -> dict[str, Any]:
         tensors: dict[str, Tensor] = {}

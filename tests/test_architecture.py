@@ -20,8 +20,8 @@ BASELINES = ROOT.parent / "baselines"
 
 ROOMS = (
     ("errors",),
-    ("spec", "seeds", "statistics"),
-    ("environment", "record", "registry"),
+    ("digest", "spec", "seeds", "statistics"),
+    ("environment", "pictures", "record", "registry"),
     ("store", "plan"),
     ("weights",),
     ("tasks", "generators", "training", "metrics", "costs"),

@@ -24,7 +24,8 @@ from kdbench.generators.base import sample
 from kdbench.generators.build import build_sampler, load_network
 from kdbench.generators.direct import NetworkGenerator
 from kdbench.metrics.base import Estimate
-from kdbench.scoring import image_set, reference_set, shared_metric
+from kdbench.metrics.naming import shared_metric
+from kdbench.scoring import image_set, reference_set
 from kdbench.spec import Sampling
 from kdbench.stages import Stages, shared_task
 from kdbench.store import Store, write_atomically

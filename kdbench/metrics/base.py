@@ -12,10 +12,25 @@ from kdbench.record import Interval
 
 Kind = Literal["set", "per-image", "paired"]
 
+SetName = Literal["reference", "train", "teacher", "teacher-again"]
+"""What a set metric compares with: the split's real images, the training images, the teacher's
+images of the same inputs, or the teacher's images of the same labels from other latents."""
+
+PAIRED_SETS: frozenset[SetName] = frozenset({"teacher"})
+"""Sets whose i-th image belongs to the i-th generated image."""
+
+TASK_EXTRACTOR = "task"
+"""Stands for the evaluation extractor of whichever task is measured."""
+
+
+Tensors = dict[str, Tensor]
+Keep = Callable[[str, Callable[[], Tensors]], Tensors]
+"""`keep(name, make)`: what `make` gives, from a cache if it is there."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """A set of images with everything that one pass of the task's extractor says of it.
+    """A set of images with everything that one pass of one extractor says of it.
 
     Compared by identity, so that whatever two metrics share is computed once.
     """
@@ -29,11 +44,25 @@ class ImageSet:
     logits: Tensor | None = None
     """(N, classes), float32: the extractor's own classification."""
 
+    keep: Keep | None = None
+    """Where statistics of a set that many generators are compared with are kept between runs."""
+
     def __len__(self) -> int:
         return len(self.images)
 
+    def kept(self, name: str, make: Callable[[], Tensors]) -> Tensors:
+        """Statistics of this set, made now or, where the set has a `keep`, taken from there.
+
+        Args:
+            name: `name@version` of the statistics; the version rises when their values can change.
+            make: computes them.
+        """
+        return self.keep(name, make) if self.keep else make()
+
     def block(self, start: int, stop: int) -> ImageSet:
-        """Images `start` to `stop` − 1 as a set of their own."""
+        """Images `start` to `stop` − 1 as a set of their own; the set itself if that is all."""
+        if start == 0 and stop == len(self):
+            return self
         part = slice(start, stop)
         return ImageSet(
             self.images[part],
@@ -51,26 +80,31 @@ class Estimate:
     interval: Interval | None = None
     reason: str | None = None
     details: dict[str, float | None] = field(default_factory=dict)
+    marks: tuple[str, ...] = ()
+    """What a reader must know before believing the value, e.g. too few samples."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """A metric as a task uses it: on how many images, in how many disjoint blocks."""
+    """A metric as a task uses it: on how many images, in how many blocks, in which features."""
 
     metric: str
     n: int
     """Images a block."""
     blocks: int = 1
     """Disjoint blocks of generated images; more than one gives a t interval over them."""
+    extractor: str | None = None
+    """Replaces the task's extractor, for metrics that take any; written `fd[extractor]`."""
 
 
 @dataclass(frozen=True)
 class Metric:
     """A registered metric: a function with what a reader must know of it.
 
-    A `set` metric is called with (generated, reference) and returns an `Estimate`; a `per-image`
-    one with images (N, C, H, W) and returns N numbers; a `paired` one with images and targets of
-    the same shape and returns N numbers. The harness makes mean, interval and n of the latter two.
+    A `set` metric is called with the generated set and those that `sets` names, in that order,
+    and returns an `Estimate`; a `per-image` one with images (N, C, H, W) and returns N numbers; a
+    `paired` one with images and targets of the same shape and returns N numbers. The harness
+    makes mean, interval and n of the latter two.
     """
 
     function: Callable[..., Estimate | Tensor]
@@ -80,8 +114,11 @@ class Metric:
     higher_is_better: bool | None
     unit: str | None
     bounds: tuple[float | None, float | None]
+    sets: tuple[SetName, ...]
     needs_features: bool
+    extractor: str | None
     equal_n: bool
+    few: int
     protocol: str
     source: str
 
@@ -103,8 +140,11 @@ def metric(
     version: int = 1,
     unit: str | None = None,
     bounds: tuple[float | None, float | None] = (None, None),
+    sets: tuple[SetName, ...] = ("reference",),
     needs_features: bool = False,
+    extractor: str | None = None,
     equal_n: bool = False,
+    few: int = 0,
     protocol: str = "",
     source: str = "",
 ) -> Callable[[Callable[..., Estimate | Tensor]], Metric]:
@@ -117,8 +157,13 @@ def metric(
         version: raised whenever a value can change.
         unit: of the value.
         bounds: the least and the greatest value that can occur.
-        needs_features: whether the task's extractor must have seen the images.
-        equal_n: whether both sets must have the same size (nearest-neighbour metrics).
+        sets: what a set metric is called with after the generated images; ignored for others.
+        needs_features: whether an extractor must have seen the images.
+        extractor: the one extractor that this metric means, e.g. FID's. Without it, features are
+            those of the task's extractor. A metric that asks its extractor itself, image chunk by
+            image chunk, names it here and does not need features.
+        equal_n: whether all sets must have the same size (nearest-neighbour metrics).
+        few: with fewer images in any set, the value is marked.
         protocol: settings that a value depends on; compared literally.
         source: paper and equation, or library.
 
@@ -140,8 +185,11 @@ def metric(
             higher_is_better=higher_is_better,
             unit=unit,
             bounds=bounds,
+            sets=sets if kind == "set" else (),
             needs_features=needs_features,
+            extractor=extractor or (TASK_EXTRACTOR if needs_features else None),
             equal_n=equal_n,
+            few=few,
             protocol=protocol,
             source=source,
         )

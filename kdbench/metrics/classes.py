@@ -17,18 +17,18 @@ from kdbench.seeds import seed
     kind="set",
     higher_is_better=True,
     bounds=(0.0, 1.0),
+    sets=(),
     needs_features=True,
     protocol="argmax of the extractor's logits against the label asked for",
     source="share of hits; interval of Wilson 1927",
 )
-def class_accuracy(generated: ImageSet, reference: ImageSet | None) -> Estimate:
+def class_accuracy(generated: ImageSet) -> Estimate:
     """Share of generated images that the extractor takes for the class that was asked for.
 
     The extractor errs too: its share on real images is the mark to compare with, not 1.
 
     Args:
         generated: logits (N, classes), float32, and labels (N,), int64.
-        reference: not used.
 
     Raises:
         NothingMeasured: there are no logits, or some are not finite.
@@ -41,11 +41,12 @@ def class_accuracy(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     kind="set",
     higher_is_better=False,
     bounds=(0.0, 1.0),
+    sets=(),
     needs_features=True,
     protocol="total variation between predicted and asked class shares of the same images",
     source="total variation ½ Σ|p - q|; bootstrap of the norm of the deviation",
 )
-def class_divergence(generated: ImageSet, reference: ImageSet | None) -> Estimate:
+def class_divergence(generated: ImageSet) -> Estimate:
     """Total variation between the classes that came out and the classes that were asked for.
 
     It is the share of images that would have to change class for the counts to agree: 0 to 1 in
@@ -57,7 +58,6 @@ def class_divergence(generated: ImageSet, reference: ImageSet | None) -> Estimat
 
     Args:
         generated: logits (N, classes), float32, and labels (N,), int64.
-        reference: not used.
 
     Raises:
         NothingMeasured: there are no logits, or some are not finite.

@@ -42,7 +42,7 @@ the eigenvalues of a product of two such matrices would drown in rounding."""
     protocol="float64, covariance divisor n-1, delete-a-group jackknife with 20 groups a set",
     source="Dowson and Landau 1982; Heusel et al. 2017, arXiv:1706.08500",
 )
-def fd(generated: ImageSet, reference: ImageSet | None) -> Estimate:
+def fd(generated: ImageSet, reference: ImageSet) -> Estimate:
     """Fréchet distance in the task's own features; `FID` is this in Inception features alone.
 
     The value is the plain plug-in distance, whose bias of order 1/N depends on the generator:
@@ -57,9 +57,9 @@ def fd(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     Raises:
         NothingMeasured: see `feature_pair`.
     """
-    x, y = feature_pair(generated, reference)
+    x, y = (features.double() for features in feature_pair(generated, reference))
     plain = frechet_distance(x, y)
-    if reference is None or min(len(x), len(y)) < GROUPS:
+    if min(len(x), len(y)) < GROUPS:
         reason = f"No interval: the jackknife needs {GROUPS} images in each set."
         return Estimate(plain, None, reason, {"plain": plain})
     error, bias = jackknife(x, y, jackknife_groups(generated.labels, reference.labels))

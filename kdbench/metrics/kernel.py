@@ -22,7 +22,7 @@ BLOCK = 1024
     protocol="unbiased U-statistic over all pairs, kernel (x.y/d + 1)^3, float64",
     source="Binkowski et al. 2018, arXiv:1801.01401, without its subsets; Gretton et al. 2012",
 )
-def kid(generated: ImageSet, reference: ImageSet | None) -> Estimate:
+def kid(generated: ImageSet, reference: ImageSet) -> Estimate:
     """Kernel distance in the task's features: unbiased at any N, 0 on average for equal sources.
 
     All pairs enter, so there is neither a subset size nor a seed; the value can be negative. The
@@ -36,7 +36,7 @@ def kid(generated: ImageSet, reference: ImageSet | None) -> Estimate:
     Raises:
         NothingMeasured: see `feature_pair`.
     """
-    x, y = feature_pair(generated, reference)
+    x, y = (features.double() for features in feature_pair(generated, reference))
     value, error = kernel_distance(x, y)
     return Estimate(
         value, normal_interval(value, error, "u-statistic"), None, {"standard_error": error}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kdbench.errors import BadSpec, NothingMeasured
-from kdbench.metrics.base import Estimate, ImageSet, Metric, Use
+from kdbench.metrics.base import PAIRED_SETS, Estimate, ImageSet, Metric, SetName, Use
 from kdbench.metrics.intervals import (
     RESAMPLES,
     blocks_interval,
@@ -30,15 +31,16 @@ def measure(
     *,
     use: Use,
     generated: ImageSet,
-    reference: ImageSet | None,
-    targets: Tensor | None,
+    others: Mapping[SetName, ImageSet] = MappingProxyType({}),
+    targets: Tensor | None = None,
 ) -> Estimate:
     """The value of `metric` with its interval, on the first `use.n x use.blocks` images.
 
-    A `set` metric is taken on each block of `use.n` generated images against the reference. One
-    block keeps the metric's own interval; over two or more, the value is the mean, details are
-    means, and the interval is Student t over the blocks, conditional on the reference. Where sets
-    must be of equal size, the reference is cut to its first `use.n` images.
+    A `set` metric is taken on each block of `use.n` generated images against the other sets that
+    it names. One block keeps the metric's own interval; over two or more, the value is the mean,
+    details are means, and the interval is Student t over the blocks, conditional on the other
+    sets. Sets that are paired with the generated images are cut into the same blocks; where sets
+    must be of equal size, the rest are cut to their first `use.n` images.
 
     A `per-image` or `paired` metric gives the mean over all these images with a bootstrap
     interval over them; details have `median`, `p5` (5th percentile) and `resamples`.
@@ -47,11 +49,11 @@ def measure(
 
     Args:
         generated: what a generator made, with features where the metric needs them.
-        reference: what a `set` metric compares with.
+        others: what a `set` metric compares with, by name.
         targets: (N, C, H, W), what a `paired` metric compares with, image by image.
 
     Raises:
-        NothingMeasured: fewer images than asked for, no features, no reference or targets where
+        NothingMeasured: fewer images than asked for, no features, no other set or targets where
             they are needed, or targets of another shape.
         BadSpec: the metric's function does not give what its kind promises.
     """
@@ -64,7 +66,7 @@ def measure(
             f"{len(generated)} were generated."
         )
     if metric.kind == "set":
-        return _measure_set(metric, use, generated, reference)
+        return _measure_set(metric, use, generated, others)
     values = _image_values(metric, generated.images[:n], targets)
     return _over_images(metric, values)
 
@@ -109,32 +111,57 @@ def _block(images: ImageSet, start: int, stop: int) -> ImageSet:
 
 
 def _measure_set(
-    metric: Metric, use: Use, generated: ImageSet, reference: ImageSet | None
+    metric: Metric, use: Use, generated: ImageSet, others: Mapping[SetName, ImageSet]
 ) -> Estimate:
     if metric.needs_features and generated.features is None:
-        raise NothingMeasured(f"{metric.id} needs features: run the task's extractor first.")
-    if metric.equal_n and reference is not None:
-        if len(reference) < use.n:
-            raise NothingMeasured(
-                f"{metric.id} compares sets of equal size: the reference has {len(reference)} "
-                f"images and a block {use.n}. Use fewer images a block."
-            )
-        reference = _block(reference, 0, use.n)
-    blocks = [_block(generated, i * use.n, (i + 1) * use.n) for i in range(use.blocks)]
-    estimates = [_set_value(metric, block, reference) for block in blocks]
+        raise NothingMeasured(f"{metric.id} needs features: run the extractor first.")
+    estimates = []
+    for i in range(use.blocks):
+        sets = [_part(metric, use, others, name, i) for name in metric.sets]
+        block = _block(generated, i * use.n, (i + 1) * use.n)
+        estimates.append(_marked(metric, _set_value(metric, block, sets), [block, *sets]))
     for estimate in estimates:
         if estimate.value is None:
             return Estimate(None, None, estimate.reason or f"{metric.id} gave no value.")
     return _over_blocks(metric, estimates) if use.blocks > 1 else _single(metric, estimates[0])
 
 
-def _set_value(metric: Metric, generated: ImageSet, reference: ImageSet | None) -> Estimate:
-    estimate = metric.function(generated, reference)
+def _part(
+    metric: Metric, use: Use, others: Mapping[SetName, ImageSet], name: SetName, i: int
+) -> ImageSet:
+    """What block `i` of the generated images is compared with."""
+    found = others.get(name)
+    if found is None:
+        raise NothingMeasured(f"{metric.id} compares with a set that was not given: {name}.")
+    if name in PAIRED_SETS:
+        start, stop = i * use.n, (i + 1) * use.n
+    elif metric.equal_n:
+        start, stop = 0, use.n
+    else:
+        return found
+    if len(found) < stop:
+        raise NothingMeasured(
+            f"{metric.id} compares sets of equal size: {name} has {len(found)} images and "
+            f"{stop} are needed. Use fewer images a block."
+        )
+    return _block(found, start, stop)
+
+
+def _set_value(metric: Metric, generated: ImageSet, sets: list[ImageSet]) -> Estimate:
+    estimate = metric.function(generated, *sets)
     if not isinstance(estimate, Estimate):
         raise BadSpec(f"{metric.id} is a set metric and must return an Estimate.")
     if estimate.value is not None and not math.isfinite(estimate.value):
         return Estimate(None, None, f"{metric.id} is {estimate.value} on these images.")
     return estimate
+
+
+def _marked(metric: Metric, estimate: Estimate, sets: list[ImageSet]) -> Estimate:
+    n = min(len(images) for images in sets)
+    if n >= metric.few:
+        return estimate
+    mark = f"few samples: {n:,} of at least {metric.few:,}"
+    return replace(estimate, marks=(*estimate.marks, mark))
 
 
 def _single(metric: Metric, estimate: Estimate) -> Estimate:
@@ -153,7 +180,8 @@ def _over_blocks(metric: Metric, estimates: list[Estimate]) -> Estimate:
     }
     details["standard_error"] = standard_error_of_mean(values)
     interval = clipped(blocks_interval(values), metric.bounds)
-    return Estimate(float(np.mean(values)), interval, None, details)
+    marks = tuple(dict.fromkeys(mark for estimate in estimates for mark in estimate.marks))
+    return Estimate(float(np.mean(values)), interval, None, details, marks)
 
 
 def _mean(values: list[float | None]) -> float | None:

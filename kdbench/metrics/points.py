@@ -23,7 +23,7 @@ FAIR_SHARE = 0.1
     protocol="exact assignment between as many points of one label, mean over labels",
     source="Peyré and Cuturi 2019, arXiv:1803.00567, prop. 2.1; scipy linear_sum_assignment",
 )
-def wasserstein2(generated: ImageSet, reference: ImageSet | None) -> Estimate:
+def wasserstein2(generated: ImageSet, reference: ImageSet) -> Estimate:
     """Wasserstein-2 distance to the reference points of the same label, mean over labels.
 
     Within a label the first m generated points meet the first m reference points, m being the
@@ -36,11 +36,8 @@ def wasserstein2(generated: ImageSet, reference: ImageSet | None) -> Estimate:
         generated, reference: images (N, 2, 1, 1), float32, finite, with labels.
 
     Raises:
-        NothingMeasured: there is no reference, a label is in one set alone, or a point is not
-            finite.
+        NothingMeasured: a label is in one set alone, or a point is not finite.
     """
-    if reference is None:
-        raise NothingMeasured("Wasserstein-2 compares with a reference set, and none was given.")
     labels = sorted({*generated.labels.tolist(), *reference.labels.tolist()})
     details: dict[str, float | None] = {}
     matched = 0

@@ -39,7 +39,7 @@ def kid_stratified(generated: ImageSet, reference: ImageSet) -> Estimate:
     Raises:
         NothingMeasured: a class is missing from a set or has one image only.
     """
-    x, y = feature_pair(generated, reference)
+    x, y = (features.double() for features in feature_pair(generated, reference))
     value, error = stratified_distance(x, generated.labels, y, reference.labels)
     return Estimate(
         value, normal_interval(value, error, "u-statistic"), None, {"standard_error": error}

@@ -11,15 +11,31 @@ from kdbench.report.facts import TaskFacts
 from kdbench.report.formats import format_count
 from kdbench.report.rows import Row
 from kdbench.report.table import Cell, Column, estimate_cell, number_cell
+from kdbench.report.topics import QUALITY, place_of, starts_with, topic_of
 from kdbench.statistics import Estimated
 
-_ORDER = ("fd", "precision", "recall", "density", "coverage", "class-accuracy", "psnr", "ssim")
-"""Metrics after the main one, by the start of their name; others follow in alphabetical order."""
+_ORDER = ("fd", "precision", "recall", "density", "coverage", "class-accuracy")
+"""Quality after the main metric, by the start of the name; others follow in alphabetical order."""
 _TITLES = {
+    "cmmd": "CMMD",
+    "copying-test": "copying test C_T",
+    "delta-fd": "ΔFD to teacher",
     "fd": "FD",
+    "fd-clip": "FD-CLIP",
+    "fd-dinov2": "FD-DINOv2",
+    "fd-infinity": "FD∞",
+    "fd-teacher": "FD to teacher",
+    "fid": "FID",
     "kid": "KID",
     "kid-stratified": "stratified KID",
+    "kid-stratified-teacher": "stratified KID to teacher",
+    "kid-teacher": "KID to teacher",
+    "coverage-teacher": "coverage of teacher",
     "psnr": "PSNR",
+    "recall-teacher": "recall of teacher",
+    "vendi": "Vendi",
+    "vendi-q2": "Vendi q = 2",
+    "vendi-ratio": "Vendi / teacher",
     "wasserstein2": "Wasserstein-2",
 }
 
@@ -31,6 +47,8 @@ class Measured:
     column: Column
     cell: Callable[[Row], Cell]
     note: str
+    topic: str = QUALITY
+    """Heading of the table that a score stands in."""
 
 
 def metrics_of(rows: Sequence[Row], facts: TaskFacts) -> list[str]:
@@ -43,9 +61,11 @@ def metrics_of(rows: Sequence[Row], facts: TaskFacts) -> list[str]:
         if score.split == "held-out" and score.value is not None
     }
 
-    def place(metric: str) -> tuple[bool, int, str]:
-        starts = [i for i, name in enumerate(_ORDER) if metric.startswith((f"{name}@", f"{name}-"))]
-        return metric != facts.main, (starts or [len(_ORDER)])[0], metric
+    def place(metric: str) -> tuple[bool, bool, int, str]:
+        other = topic_of(metric) != QUALITY
+        starts = [i for i, name in enumerate(_ORDER) if starts_with(metric, name)]
+        own = place_of(metric) if other else (starts or [len(_ORDER)])[0]
+        return metric != facts.main, other, own, metric
 
     return sorted(found, key=place)
 
@@ -70,8 +90,22 @@ def _score_column(rows: Sequence[Row], metric: str) -> Measured:
 
     arrow = {True: " ↑", False: " ↓", None: ""}[example.higher_is_better]
     size = f" (n = {example.n:,})" if metric.startswith("fd@") else ""
-    note = f"{title} ({metric}): {usual.describe()}." if usual else ""
-    return Measured(Column(metric, title + size + arrow, "estimate"), cell, note)
+    note = f"{title} ({metric}): {usual.describe()}.{_marks(rows, metric)}" if usual else ""
+    return Measured(Column(metric, title + size + arrow, "estimate"), cell, note, topic_of(metric))
+
+
+def _marks(rows: Sequence[Row], metric: str) -> str:
+    """What must be known before believing a column, from the row where it is said at most length.
+
+    Marks that differ from row to row, as the size of a bias does, are told by one example.
+    """
+    found = dict.fromkeys(
+        mark for row in rows for score in row.scores(metric).values() for mark in score.marks
+    )
+    if not found:
+        return ""
+    more = f" (so or similarly in {len(found)} cases)" if len(found) > 1 else ""
+    return f" Marked: {next(iter(found))}{more}."
 
 
 def _conditions(row: Row, metric: str) -> set[Conditions]:

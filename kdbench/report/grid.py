@@ -1,4 +1,5 @@
-"""Images of all rows from the same latents, one row of tiles each."""
+"""Small pictures of all rows in one: images from the same latents, or images beside their nearest
+training images."""
 
 from __future__ import annotations
 
@@ -24,8 +25,6 @@ from kdbench.report.formats import describe_calls
 from kdbench.report.rows import Row
 from kdbench.report.style import DPI, STYLE
 
-TILES = 20
-"""Images in a gallery."""
 _TILE_PIXELS = 40
 """Small images are enlarged by a whole factor to at least about this size."""
 _STRIP_PIXELS = 1000
@@ -41,6 +40,44 @@ _ROLES = ("teacher", "student", "scratch", "few-step", "inherited")
 
 Strip = NDArray[np.uint8]
 """(height, width, 3): tiles side by side."""
+
+
+@dataclass(frozen=True)
+class Strips:
+    """What kind of small picture is collected."""
+
+    artifact: str
+    """Its name in a record."""
+    title: str
+    """What all of them together are called."""
+    tiles: int
+    """Square images side by side."""
+    rows: int
+    """Rows of tiles in one picture."""
+    missing: str
+    """What is said where no record has one."""
+    note: str
+    """What is said below the picture; `{seed}` is the training seed shown."""
+
+
+GALLERIES = Strips(
+    artifact="gallery",
+    title="image grid",
+    tiles=20,
+    rows=1,
+    missing="No image grid: these records have no galleries.",
+    note="Images of seed {seed}, not chosen by eye.",
+)
+NEIGHBOURS = Strips(
+    artifact="neighbours",
+    title="picture of nearest training images",
+    tiles=8,
+    rows=2,
+    missing="No picture of nearest training images: these records have none.",
+    note="Of seed {seed}: above, the generated images that lie closest to a training image "
+    "(distance to it over that training image's own distance to its nearest other), closest "
+    "first; below each, that training image.",
+)
 
 
 @dataclass(frozen=True)
@@ -60,37 +97,39 @@ class _Line:
     strip: Strip
 
 
-def make_grid(rows: Sequence[Row], artifacts: Path) -> Grid:
-    """Galleries of teachers, students and controls of one seed, by number of calls.
+def make_grid(rows: Sequence[Row], artifacts: Path, strips: Strips = GALLERIES) -> Grid:
+    """Small pictures of teachers, students and controls of one seed, by number of calls.
 
     Only rows whose images come from the same inputs stand in one picture.
 
     Args:
         rows: of one task, in any order.
         artifacts: the folder of content-addressed files.
+        strips: which small pictures.
     """
     shown = [row for row in rows if row.identity.role in _ROLES]
-    records = {row.label: _with_gallery(row) for row in shown}
+    records = {row.label: _with_picture(row, strips) for row in shown}
     inputs = Counter(_inputs(r) for found in records.values() for r in found)
     if not inputs:
-        return Grid(None, ("No image grid: these records have no galleries.",))
+        return Grid(None, (strips.missing,))
     usual = min(inputs, key=lambda key: (-inputs[key], key))
     lines, notes = [], []
     for row in sorted(shown, key=_place):
         record = next((r for r in records[row.label] if _inputs(r) == usual), None)
-        strip = _read_strip(record.artifacts["gallery"], artifacts) if record else "no gallery"
+        name = record.artifacts[strips.artifact] if record else None
+        strip = _read_strip(name, artifacts, strips) if name else f"no {strips.artifact}"
         if isinstance(strip, str):
-            notes.append(f"Not in the image grid: {row.label} ({strip}).")
+            notes.append(f"Not in the {strips.title}: {row.label} ({strip}).")
         else:
             lines.append(_Line(_label(row), row.identity.nfe, strip))
     if not lines:
         return Grid(None, tuple(notes))
     lines = [line for line in lines if line.strip.shape == lines[0].strip.shape]
-    return Grid(_compose(lines), (f"Images of seed {usual[0]}, not chosen by eye.", *notes))
+    return Grid(_compose(lines), (strips.note.format(seed=usual[0]), *notes))
 
 
-def _with_gallery(row: Row) -> list[Record]:
-    return [record for record in row.finished if "gallery" in record.artifacts]
+def _with_picture(row: Row, strips: Strips) -> list[Record]:
+    return [record for record in row.finished if strips.artifact in record.artifacts]
 
 
 def _inputs(record: Record) -> tuple[int, str]:
@@ -110,35 +149,36 @@ def _label(row: Row) -> str:
     return printable(f"{row.identity.role}: {pair}, {describe_calls(row.identity.nfe)}")
 
 
-def _read_strip(name: str, artifacts: Path) -> Strip | str:
-    """The tiles of one gallery, or why it cannot be shown."""
+def _read_strip(name: str, artifacts: Path, strips: Strips) -> Strip | str:
+    """The tiles of one picture, or why it cannot be shown."""
+    what = strips.artifact
     if not _ARTIFACT.fullmatch(name):
-        return "the gallery's name is not that of an artifact"
+        return f"its {what} has not the name of an artifact"
     try:
         data = (artifacts / name[:2] / name).read_bytes()
         if hashlib.sha256(data).hexdigest() != name.partition(".")[0]:
-            return "the gallery is damaged"
+            return f"its {what} is damaged"
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            if image.height > _LARGEST_PIXELS:
-                return "the gallery is too large"
-            if image.width != TILES * image.height:
-                return f"the gallery is not a row of {TILES} square images"
-            return _enlarge(np.asarray(image.convert("RGB")))
+            side, rest = divmod(image.height, strips.rows)
+            if side > _LARGEST_PIXELS:
+                return f"its {what} is too large"
+            if rest or image.width != strips.tiles * side:
+                return f"its {what} is not {strips.rows} by {strips.tiles} square images"
+            return _enlarge(np.asarray(image.convert("RGB")), side, strips.tiles)
     except (OSError, ValueError, Image.DecompressionBombError):
-        return "the gallery is missing or damaged"
+        return f"its {what} is missing or damaged"
 
 
-def _enlarge(strip: Strip) -> Strip:
-    """As many tiles as fit, each pixel repeated a whole number of times."""
-    side = strip.shape[0]
+def _enlarge(strip: Strip, side: int, tiles: int) -> Strip:
+    """As many tiles of a row as fit, each pixel repeated a whole number of times."""
     factor = max(1, _TILE_PIXELS // side)
-    kept = min(TILES, max(1, _STRIP_PIXELS // (side * factor)))
-    tiles = strip.repeat(factor, axis=0).repeat(factor, axis=1)
-    gap = np.full((side * factor, _TILE_GAP_PIXELS, 3), 255, np.uint8)
+    kept = min(tiles, max(1, _STRIP_PIXELS // (side * factor)))
+    large = strip.repeat(factor, axis=0).repeat(factor, axis=1)
+    gap = np.full((large.shape[0], _TILE_GAP_PIXELS, 3), 255, np.uint8)
     parts = [
         part
         for i in range(kept)
-        for part in (gap, tiles[:, i * side * factor : (i + 1) * side * factor])
+        for part in (gap, large[:, i * side * factor : (i + 1) * side * factor])
     ]
     return np.concatenate(parts[1:], axis=1)
 

@@ -15,6 +15,7 @@ from kdbench.report.formats import describe_calls, format_estimate, format_half_
 from kdbench.report.leader import find_leader
 from kdbench.report.rows import Row
 from kdbench.report.table import Cell, Column, Group, Table, number_cell
+from kdbench.report.topics import QUALITY, TOPICS
 from kdbench.report.training_columns import training_columns, use_columns
 
 ROLES = ("teacher", "student", "scratch", "few-step", "inherited", "trivial", "floor")
@@ -30,6 +31,8 @@ class Leaderboard:
     table: Table
     quality: Table
     """The columns of identity and quality."""
+    topics: tuple[tuple[str, Table], ...]
+    """Heading and columns of what is beside quality: teacher, diversity, memorisation."""
     cost: Table | None
     """The columns of identity and cost; None where no cost was measured."""
     used: Table | None
@@ -55,11 +58,23 @@ def make_leaderboard(rows: Sequence[Row], facts: TaskFacts) -> Leaderboard:
     )
     return Leaderboard(
         table=table,
-        quality=table.select({*_IDENTITY, "seeds", *(m.column.key for m in scores)}),
+        quality=table.select({*_IDENTITY, "seeds", *_keys(scores, QUALITY)}),
+        topics=tuple(
+            (topic, table.select({"role", "row", "nfe", *keys}))
+            for topic in TOPICS
+            if (keys := _keys(scores, topic))
+        ),
         cost=_select(table, costs),
         used=_select(table, uses),
         notes=_notes(rows, [*scores, *costs, *uses], facts),
     )
+
+
+def _keys(scores: Sequence[Measured], topic: str) -> set[str]:
+    """The columns of one topic; the main metric, which is sorted first, is always quality."""
+    main = scores[0].column.key if scores else ""
+    topics = {m.column.key: QUALITY if m.column.key == main else m.topic for m in scores}
+    return {key for key, own in topics.items() if own == topic}
 
 
 def _select(table: Table, columns: Sequence[Measured]) -> Table | None:

@@ -16,6 +16,11 @@ _PLOTS = (
     "calls. Points with nearly equal x stand side by side around their place."
 )
 
+_NEAREST = (
+    "Scores of memorisation cannot tell a copy from a good fit: look. Real images of one kind are "
+    "alike too; a copy repeats what two writers would not."
+)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -34,7 +39,9 @@ class Section:
     comparisons: ComparisonTables | None
     plots: tuple[Picture, ...]
     grid: Picture | None
+    neighbours: Picture | None
     notes: tuple[str, ...]
+    neighbour_notes: tuple[str, ...]
 
 
 def write_page(sections: Sequence[Section], *, title: str, notes: Sequence[str]) -> str:
@@ -55,12 +62,19 @@ def _section(section: Section) -> str:
         *([_PLOTS] if section.plots else []),
         "### Quality",
         to_markdown(section.leaderboard.quality),
+        *(
+            part
+            for topic, table in section.leaderboard.topics
+            for part in _table(f"### {topic}", table)
+        ),
         *_table("### Cost", section.leaderboard.cost),
         *_table("### What each row used", section.leaderboard.used),
         _list(section.leaderboard.notes),
         *_comparisons(section.comparisons),
         *(["### Images", _picture(section.grid)] if section.grid else []),
         _list(section.notes),
+        *(_nearest(section.neighbours) if section.neighbours else []),
+        _list(section.neighbour_notes),
     ]
     return "\n\n".join(part.strip("\n") for part in parts if part)
 
@@ -74,6 +88,10 @@ def _comparisons(tables: ComparisonTables | None) -> list[str]:
         return []
     parts = [f"### {title}\n\n{to_markdown(table)}" for title, table in tables.parts]
     return [*parts, _list(tables.notes)]
+
+
+def _nearest(picture: Picture) -> list[str]:
+    return ["### Nearest training images", _picture(picture), _NEAREST]
 
 
 def _picture(picture: Picture) -> str:

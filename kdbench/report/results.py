@@ -40,8 +40,11 @@ _MEASURED = (
     "unit",
     "higher_is_better",
     "n",
+    "extractor",
+    "protocol",
     "against",
     "reason",
+    "marks",
 )
 COLUMNS = (*_IDENTITY, "status", "created", *_MEASURED)
 """The columns of the table, in their order."""
@@ -92,7 +95,10 @@ def _score(score: Score) -> dict[str, Any]:
         "unit": score.unit,
         "higher_is_better": score.higher_is_better,
         "n": score.n,
+        "extractor": score.extractor,
+        "protocol": score.protocol,
         "reason": score.reason,
+        "marks": "; ".join(score.marks) or None,
     } | _bounds(score.interval)
 
 
@@ -107,6 +113,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "n": cost.n,
         "against": cost.against,
         "reason": cost.reason,
+        "marks": "; ".join(cost.marks) or None,
     } | _bounds(cost.interval)
 
 

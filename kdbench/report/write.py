@@ -11,7 +11,7 @@ from kdbench.report.comparison_table import ComparisonTables, tabulate
 from kdbench.report.comparisons import compare, named_comparisons
 from kdbench.report.escape import file_name
 from kdbench.report.facts import TaskFacts, read_facts
-from kdbench.report.grid import Grid, make_grid
+from kdbench.report.grid import NEIGHBOURS, Grid, make_grid
 from kdbench.report.leaderboard import make_leaderboard
 from kdbench.report.page import Picture, Section, write_page
 from kdbench.report.plots import plot_quality_latency, plot_quality_nfe, save
@@ -97,8 +97,12 @@ def _render(task: _Task, artifacts: Path) -> tuple[Section, _Files]:
     leaderboard = make_leaderboard(task.rows, task.facts)
     comparisons = _compare(task)
     grid = make_grid(task.rows, artifacts)
+    near = make_grid(task.rows, artifacts, NEIGHBOURS)
     plots, plot_files = _plots(task)
-    picture, grid_files = _grid(task, grid)
+    picture, grid_files = _grid(task, grid, "grid", "Images from the same latents")
+    pairs, pair_files = _grid(
+        task, near, "neighbours", "Images that lie closest to a training image, above that image"
+    )
     files = {f"{task.prefix}leaderboard.csv": to_csv(leaderboard.table).encode()}
     if comparisons is not None:
         files[f"{task.prefix}comparisons.csv"] = to_csv(comparisons.table).encode()
@@ -108,9 +112,11 @@ def _render(task: _Task, artifacts: Path) -> tuple[Section, _Files]:
         comparisons=comparisons,
         plots=plots,
         grid=picture,
+        neighbours=pairs,
         notes=grid.notes,
+        neighbour_notes=near.notes if pairs else (),
     )
-    return section, files | plot_files | grid_files
+    return section, files | plot_files | grid_files | pair_files
 
 
 def _compare(task: _Task) -> ComparisonTables | None:
@@ -134,9 +140,8 @@ def _plots(task: _Task) -> tuple[tuple[Picture, ...], _Files]:
     return tuple(pictures), files
 
 
-def _grid(task: _Task, grid: Grid) -> tuple[Picture | None, _Files]:
+def _grid(task: _Task, grid: Grid, stem: str, caption: str) -> tuple[Picture | None, _Files]:
     if grid.figure is None:
         return None, {}
-    name = f"{task.prefix}grid.png"
-    caption = f"Images from the same latents, {task.facts.task}"
-    return Picture(name, caption), {name: save(grid.figure, "png")}
+    name = f"{task.prefix}{stem}.png"
+    return Picture(name, f"{caption}, {task.facts.task}"), {name: save(grid.figure, "png")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from kdbench.digest import sha256_of
 from kdbench.generators.base import Inputs, quantise
 from kdbench.metrics.base import Use
 from kdbench.record import Split as SplitName
@@ -96,12 +96,3 @@ class Task(ABC):
         generators = image_generators(base, 0, n)
         latents = torch.stack([torch.randn(self.shape, generator=g) for g in generators])
         return Inputs(latents, torch.arange(n) % self.classes, torch.arange(n))
-
-
-def sha256_of(*tensors: Tensor) -> str:
-    """SHA-256 over the shapes, types and bytes of tensors."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -21,8 +21,8 @@ from kdbench.metrics.neighbours import precision, recall
 from kdbench.metrics.paired import psnr
 
 
-@metric(kind="set", higher_is_better=None, bounds=(0.0, 10.0))
-def first_feature(generated: ImageSet, reference: ImageSet | None) -> Estimate:
+@metric(kind="set", higher_is_better=None, bounds=(0.0, 10.0), sets=())
+def first_feature(generated: ImageSet) -> Estimate:
     value = float(generated.features[:, 0].mean())  # type: ignore[index]
     details: dict[str, float | None] = {"n": float(len(generated)), "standard_error": 99.0}
     interval = normal_interval(value, 1.0, "own") if math.isfinite(value) else None
@@ -37,8 +37,8 @@ def brightness(images: Tensor) -> Tensor:
 def run(metric: Metric, generated: ImageSet, *, n: int, blocks: int = 1, **given: Any) -> Any:
     """`measure` with a `Use` of `n` images a block, and no reference or targets unless given."""
     use = Use(metric.id, n=n, blocks=blocks)
-    others = {"reference": None, "targets": None, **given}
-    return measure(metric, use=use, generated=generated, **others)
+    targets = given.pop("targets", None)
+    return measure(metric, use=use, generated=generated, others=given, targets=targets)
 
 
 def test_one_block_keeps_the_metrics_own_interval_clipped(image_set: Any) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from report_records import PLANS, make_record
 
 from kdbench.record import Record
-from kdbench.report.grid import Grid, make_grid
+from kdbench.report.grid import NEIGHBOURS, Grid, make_grid
 from kdbench.report.plots import save
 from kdbench.report.rows import Row, group_rows
 
@@ -88,7 +88,7 @@ def test_records_without_galleries_have_no_grid(rows: tuple[Row, ...], tmp_path:
 def test_only_artifact_names_are_opened(tmp_path: Path, name: str) -> None:
     grid = make_grid(group_rows([record_with(name)]), tmp_path)
     assert grid.figure is None
-    assert "not that of an artifact" in grid.notes[0]
+    assert "not the name of an artifact" in grid.notes[0]
 
 
 def test_damaged_and_missing_galleries_are_told(tmp_path: Path, gallery: Gallery) -> None:
@@ -102,7 +102,7 @@ def test_damaged_and_missing_galleries_are_told(tmp_path: Path, gallery: Gallery
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [((64, 64), "not a row of 20 square images"), ((20 * 600, 600), "too large")],
+    [((64, 64), "not 1 by 20 square images"), ((20 * 600, 600), "too large")],
 )
 def test_a_picture_of_another_shape_is_told(
     tmp_path: Path, size: tuple[int, int], words: str
@@ -113,3 +113,25 @@ def test_a_picture_of_another_shape_is_told(
     (tmp_path / name[:2]).mkdir()
     (tmp_path / name[:2] / name).write_bytes(buffer.getvalue())
     assert words in make_grid(group_rows([record_with(name)]), tmp_path).notes[0]
+
+
+def test_neighbours_stand_in_two_rows(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 64), np.uint8)
+    pixels[8:] = 255  # training images below
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    name = f"{hashlib.sha256(buffer.getvalue()).hexdigest()}.png"
+    (tmp_path / name[:2]).mkdir()
+    (tmp_path / name[:2] / name).write_bytes(buffer.getvalue())
+    record = record_with(name)
+    record.artifacts["neighbours"] = record.artifacts.pop("gallery")
+    rows = group_rows([record])
+    assert make_grid(rows, tmp_path).figure is None
+    grid = make_grid(rows, tmp_path, NEIGHBOURS)
+    assert grid.figure is not None
+    (strip,) = grid.figure.images
+    drawn = np.asarray(strip.get_array())
+    assert drawn.shape == (80, 8 * 40 + 7 * 3, 3)
+    assert drawn[:40, :40].max() == 0
+    assert drawn[40:, :40].min() == 255
+    assert "above" in grid.notes[0]

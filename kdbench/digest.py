@@ -1,0 +1,16 @@
+"""The hash that fixes what tensors hold."""
+
+from __future__ import annotations
+
+import hashlib
+
+from torch import Tensor
+
+
+def sha256_of(*tensors: Tensor) -> str:
+    """SHA-256 over the shapes, types and bytes of tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""The image sets of one measurement: each is seen once by each extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
+
+from kdbench.digest import sha256_of
+from kdbench.metrics.base import ImageSet, SetName, Tensors
+from kdbench.metrics.cache import Cache
+from kdbench.metrics.features.base import Extractor
+from kdbench.metrics.measure import extract
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images with the labels they were asked for, and the views that extractors have of them."""
+
+    images: Tensor
+    """(N, C, H, W), uint8; points of the plane float32."""
+    labels: Tensor
+    """(N,), int64."""
+    lasting: bool = False
+    """Whether many generators are compared with these images, so that statistics are kept."""
+    _views: dict[str, ImageSet] = field(default_factory=dict)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 over images and labels."""
+        return sha256_of(self.images, self.labels)
+
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 over the images alone, by which features are kept."""
+        return sha256_of(self.images)
+
+    def seen_by(self, extractor: Extractor | None, cache: Cache) -> ImageSet:
+        """These images with an extractor's features, computed once."""
+        name = extractor.id if extractor else ""
+        if name not in self._views:
+            self._views[name] = self._view(extractor, cache)
+        return self._views[name]
+
+    def _view(self, extractor: Extractor | None, cache: Cache) -> ImageSet:
+        if extractor is None:
+            return ImageSet(self.images, self.labels)
+
+        def features() -> Tensors:
+            seen = extract(extractor, self.images, self.labels)
+            found = {"features": seen.features, "logits": seen.logits}
+            return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+        def keep(name: str, make: Callable[[], Tensors]) -> Tensors:
+            return cache.tensors(name, self.sha256, extractor.id, make=make)
+
+        kept = cache.tensors("features", self.content, extractor.id, make=features)
+        return ImageSet(
+            self.images,
+            self.labels,
+            kept["features"],
+            kept.get("logits"),
+            keep if self.lasting else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSets:
+    """What was generated, and everything that it can be compared with."""
+
+    generated: Images
+    others: Mapping[SetName, Callable[[], Images]]
+    """Made when a metric first asks for them."""
+    cache: Cache = field(default_factory=lambda: Cache(None))
+    _made: dict[SetName, Images] = field(default_factory=dict)
+
+    def other(self, name: SetName) -> Images:
+        """What `name` stands for.
+
+        Raises:
+            KeyError: there is no such set here.
+        """
+        if name not in self._made:
+            self._made[name] = self.others[name]()
+        return self._made[name]
+
+    def of(
+        self, names: tuple[SetName, ...], extractor: Extractor | None
+    ) -> tuple[ImageSet, dict[SetName, ImageSet]]:
+        """The generated images and some others as one extractor sees them; None: no features."""
+        return self.generated.seen_by(extractor, self.cache), {
+            name: self.other(name).seen_by(extractor, self.cache) for name in names
+        }
