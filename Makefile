@@ -1,4 +1,4 @@
-.PHONY: check test bench
+.PHONY: check test bench speed
 
 check:  ## lint, format, types
 	ruff check .
@@ -10,3 +10,8 @@ test:  ## everything but long trainings
 
 bench:  ## speed, as ratios against named peers in one interleaved run
 	pytest tests/benchmarks --benchmark-only --benchmark-enable -o addopts="--import-mode=importlib -q"
+
+speed:  ## the benchmarks on an idle machine (about half an hour), and docs/speed.md from them
+	OMP_NUM_THREADS=1 pytest tests/benchmarks --benchmark-only --benchmark-enable \
+		--benchmark-json .speed.json -o addopts="--import-mode=importlib -q"
+	python tests/benchmarks/speed_page.py .speed.json docs/speed.md

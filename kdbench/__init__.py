@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kdbench.generators.base import Generator, Inputs
     from kdbench.metrics.base import Estimate, ImageSet, Metric, Use, metric
+    from kdbench.metrics.collection import measure_images
     from kdbench.record import Record
     from kdbench.report.results import load_results
     from kdbench.spec import Arm, Budget, Pair, Spec, Suite
@@ -37,6 +38,7 @@ _HOMES = {
     "Task": "kdbench.tasks.base",
     "Use": "kdbench.metrics.base",
     "load_results": "kdbench.report.results",
+    "measure_images": "kdbench.metrics.collection",
     "metric": "kdbench.metrics.base",
 }
 
@@ -59,6 +61,7 @@ __all__ = [
     "Task",
     "Use",
     "load_results",
+    "measure_images",
     "metric",
 ]
 

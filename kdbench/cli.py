@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,21 @@ out_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 seeds_option = click.option(
     "--seeds", metavar="RANGE", help="Seeds such as 0-4 or 0,2; by default the suite's, else 0-2."
+)
+
+
+def _use_weights(_: click.Context, __: click.Parameter, folder: Path | None) -> None:
+    """Set KDBENCH_WEIGHTS, which the processes that measure inherit."""
+    if folder is not None:
+        os.environ["KDBENCH_WEIGHTS"] = str(folder)
+
+
+weights_option = click.option(
+    "--weights-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+    callback=_use_weights,
+    expose_value=False,
+    help="Folder of external weights, looked in first; stands for KDBENCH_WEIGHTS.",
 )
 
 
@@ -114,6 +130,7 @@ def plan(name: str, seeds: str | None, as_json: bool) -> None:
 @click.option("--retrain", is_flag=True, help="Train published networks again.")
 @click.option("--retry", is_flag=True, help="Try failed and diverged runs again.")
 @click.option("--no-costs", is_flag=True, help="Leave latency, memory and compute out.")
+@weights_option
 @json_option
 def run(
     name: str,
@@ -203,17 +220,28 @@ def report(
 
 
 @main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--fetch", is_flag=True, help="Fetch external weights: those of NAME, or all.")
+@weights_option
 @json_option
-def doctor(as_json: bool) -> None:
+def doctor(names: tuple[str, ...], fetch: bool, as_json: bool) -> None:
     """Tell what is installed, what is missing and how to get it.
 
+    Nothing is ever fetched but by --fetch: into the folder of --weights-dir where one is given,
+    else into kdbench's cache. What is there already is taken as it is, and what was interrupted
+    goes on where it was.
+
     \b
-    Example:
+    Examples:
       kdbench doctor
+      kdbench doctor --fetch inception-v3-compat
+      kdbench doctor --fetch --weights-dir /media/stick
     """
     from kdbench.doctor import examine
 
-    findings = examine()
+    if names and not fetch:
+        raise click.UsageError("NAME says which weights to fetch: give --fetch as well.")
+    findings = _fetch(names) if fetch else examine()
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=1))
     else:
@@ -229,6 +257,26 @@ def doctor(as_json: bool) -> None:
 
 def _console() -> Console:
     return Console()
+
+
+def _fetch(names: tuple[str, ...]) -> list[Any]:
+    """Fetch weights behind a bar on a terminal; elsewhere, only what became of them is said."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from kdbench.doctor import fetch
+
+    console = Console(stderr=True)
+    words = TextColumn("{task.description}", markup=False)
+    columns = words, BarColumn(bar_width=24), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        known: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in known:
+                known[name] = bars.add_task(name)
+            bars.update(known[name], completed=done, total=total)
+
+        return fetch(names, progress=show)
 
 
 def _plan(name: str, seeds: str | None) -> Any:

@@ -25,7 +25,20 @@ class StoreError(KdbenchError):
 
 
 class WeightsError(KdbenchError):
-    """A weight file is missing, damaged or not the published one."""
+    """A weight file is missing, damaged, not the published one, or could not be fetched."""
+
+
+class MissingWeights(WeightsError):
+    """External weights are not on this machine: what is missing, where it was looked for, and how
+    to get it, in three sentences or so; none of them names a user or a folder of a user.
+    """
+
+    def __init__(self, what: str, where: str, how: str) -> None:
+        super().__init__(what, where, how)
+        self.what, self.where, self.how = what, where, how
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.where} {self.how}"
 
 
 class Diverged(KdbenchError):

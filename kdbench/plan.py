@@ -45,8 +45,15 @@ class Plan:
         return tuple(sorted({run.seed for run in self.runs}))
 
 
-def make_plan(name: str, *, seeds: tuple[int, ...] | None = None) -> Plan:
+def make_plan(
+    name: str, *, seeds: tuple[int, ...] | None = None, metrics: tuple[str, ...] = ()
+) -> Plan:
     """Plan a suite, a task or a pair, resolved in this order, or a pair's or suite's TOML file.
+
+    Args:
+        name: of what is planned.
+        seeds: instead of the suite's own.
+        metrics: beyond those of the tasks and of the suite.
 
     Raises:
         UnknownName: nothing has this name.
@@ -72,7 +79,7 @@ def make_plan(name: str, *, seeds: tuple[int, ...] | None = None) -> Plan:
             if reason:
                 skipped.append(Skipped(pair.task, pair.id, arm, seed, reason))
             else:
-                runs.append(_run(pair, arm, seed, suite))
+                runs.append(_run(pair, arm, seed, suite, metrics))
     trained = {(run.pair, run.seed): registry.pairs.load(run.pair) for run in runs}
     expected = sum(pair.expected_seconds for pair in trained.values())
     return Plan(what, suite, tuple(runs), tuple(skipped), expected)
@@ -141,7 +148,9 @@ def _why_not(pair: Pair, arm: str, seed: int, seeds: tuple[int, ...]) -> str | N
     return None
 
 
-def _run(pair: Pair, arm: str, seed: int, suite: Suite | None) -> Run:
+def _run(
+    pair: Pair, arm: str, seed: int, suite: Suite | None, metrics: tuple[str, ...]
+) -> Run:
     needs = list(pair.prerequisites)
     if (beside := compared_with(pair)) and beside[0] != pair.name:
         needs.append(beside[0])
@@ -153,7 +162,7 @@ def _run(pair: Pair, arm: str, seed: int, suite: Suite | None) -> Run:
         role=pair.arms[arm].role,
         seed=seed,
         needs=tuple(dict.fromkeys(needs)),
-        metrics=suite.metrics if suite else (),
+        metrics=tuple(dict.fromkeys((*(suite.metrics if suite else ()), *metrics))),
     )
 
 

@@ -76,11 +76,20 @@ def score(
         features: the folder that features are kept in.
     """
     main = registry.metrics.resolve(task.main)
-    uses = [*task.uses, *(extra_use(task, name) for name in extra)]
+    uses = _uses(task, extra)
     wanted: list[tuple[SplitName, Use]] = [("held-out", use) for use in uses]
     wanted += [("validation", use) for use in uses if use.metric == main]
     scorer = _Scorer(task, samples, teacher, no_teacher, Cache(features))
     return [scorer.score(use, split, known) for split, use in wanted]
+
+
+def _uses(task: Task, extra: tuple[str, ...]) -> list[Use]:
+    """The task's own uses, then those of metrics that it does not list itself."""
+    uses = {(use.metric, use.extractor): use for use in task.uses}
+    for name in extra:
+        use = extra_use(task, name)
+        uses.setdefault((use.metric, use.extractor), use)
+    return list(uses.values())
 
 
 def extra_use(task: Task, name: str) -> Use:

@@ -1,161 +1,146 @@
-"""Precision, recall, density and coverage: which points lie in whose nearest-neighbour balls.
+"""Which points lie in whose nearest-neighbour balls: precision, recall, density and coverage.
 
-The ball of a point reaches to its k-th nearest neighbour in its own set, itself excluded. All four
-values come from one pass over blocks of the distance matrix, which is never held whole.
+The ball of a point reaches to its k-th nearest neighbour in its own set, itself excluded. Values
+for every k come from one pass over the distances between the sets, of which only those near a
+radius are computed in float64: the others need no more than to be told from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from kdbench.errors import NothingMeasured
-from kdbench.metrics.base import Estimate, ImageSet, metric
-from kdbench.metrics.feature_pair import feature_pair
+from kdbench.metrics.distances import (
+    BLOCK,
+    Cloud,
+    lower_bounds,
+    nearest,
+    precision_for,
+    spans,
+    squared_distances,
+)
 
-K = 5
-BLOCK = 512
-"""Rows at a time; memory is BLOCK x N x 8 bytes."""
-
-SAME_POINT = 1e-13
-"""Squared distances below this share of a point's squared norm are rounding, and become 0: a
-collapsed generator then has balls of radius 0, which contain nothing."""
-
-PROTOCOL = "k=5, Euclidean, self excluded, strict inequality, equal n, float64"
-NAEEM = "Naeem et al. 2020, arXiv:2002.09797"
-KYNKAANNIEMI = "Kynkäänniemi et al. 2019, arXiv:1904.06991"
+MANY = 1 / 32
+"""A tile with more doubtful pairs than this share is cheaper to do again in float64."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The four values of one pair of sets."""
+    """What one k says of N generated and N reference points; all tensors are (N,), int64."""
 
-    precision: float
-    recall: float
-    density: float
-    coverage: float
+    k: int
+    around: Tensor
+    """Reference balls around each generated point."""
+    reached: Tensor
+    """Generated balls around each reference point."""
+    held: Tensor
+    """Generated points in each reference ball."""
 
+    @property
+    def precision(self) -> float:
+        """Share of generated points in any reference ball."""
+        return _share(self.around)
 
-@metric(
-    kind="set",
-    higher_is_better=True,
-    bounds=(0.0, 1.0),
-    needs_features=True,
-    equal_n=True,
-    protocol=PROTOCOL,
-    source=KYNKAANNIEMI,
-)
-def precision(generated: ImageSet, reference: ImageSet | None) -> Estimate:
-    """Share of generated images inside the ball of any reference image."""
-    return Estimate(_shared(generated, reference).precision)
+    @property
+    def recall(self) -> float:
+        """Share of reference points in any generated ball."""
+        return _share(self.reached)
 
+    @property
+    def density(self) -> float:
+        """Reference balls around a generated point, on average, over k."""
+        return int(self.around.sum()) / (self.k * len(self.around))
 
-@metric(
-    kind="set",
-    higher_is_better=True,
-    bounds=(0.0, 1.0),
-    needs_features=True,
-    equal_n=True,
-    protocol=PROTOCOL,
-    source=KYNKAANNIEMI,
-)
-def recall(generated: ImageSet, reference: ImageSet | None) -> Estimate:
-    """Share of reference images inside the ball of any generated image.
-
-    The most sensitive of the four to lost modes and to shrinkage within modes.
-    """
-    return Estimate(_shared(generated, reference).recall)
+    @property
+    def coverage(self) -> float:
+        """Share of reference balls that hold a generated point."""
+        return _share(self.held)
 
 
-@metric(
-    kind="set",
-    higher_is_better=None,
-    bounds=(0.0, None),
-    needs_features=True,
-    equal_n=True,
-    protocol=PROTOCOL,
-    source=NAEEM,
-)
-def density(generated: ImageSet, reference: ImageSet | None) -> Estimate:
-    """Reference balls around a generated image, on average, over k: 1 for equal distributions.
+def neighbours(
+    x: Tensor, y: Tensor, *, ks: tuple[int, ...] = (5,), strict: bool = True, block: int = BLOCK
+) -> dict[int, Neighbours]:
+    """Ball memberships of generated `x` and reference `y` for every k of `ks`.
 
-    Outliers lower it; images that crowd in the middle of modes raise it above 1, so more is not
-    better by itself.
-    """
-    return Estimate(_shared(generated, reference).density)
-
-
-@metric(
-    kind="set",
-    higher_is_better=True,
-    bounds=(0.0, 1.0),
-    needs_features=True,
-    equal_n=True,
-    protocol=PROTOCOL,
-    source=NAEEM,
-)
-def coverage(generated: ImageSet, reference: ImageSet | None) -> Estimate:
-    """Share of reference images whose ball holds a generated image; about 1 - 2⁻ᵏ at its best."""
-    return Estimate(_shared(generated, reference).coverage)
-
-
-@lru_cache(maxsize=16)
-def _shared(generated: ImageSet, reference: ImageSet | None) -> Neighbours:
-    """The four values of these very sets, kept for the other three metrics."""
-    return neighbours(*feature_pair(generated, reference))
-
-
-def neighbours(x: Tensor, y: Tensor, *, k: int = K, block: int = BLOCK) -> Neighbours:
-    """Precision, recall, density and coverage of generated `x` against reference `y`.
+    Equal to float64 arithmetic on Σ (a - b)². Memory beside the sets is a few hundred bytes a
+    point and, where not every second pair is in a ball, about 50 MB.
 
     Args:
-        x, y: (N, D), float64, the same N, more than `k`.
-        k: which nearest neighbour a ball reaches to.
-        block: rows at a time; the values do not depend on it.
+        x, y: (N, D), float32 or float64, finite, the same N, more than each k.
+        ks: which nearest neighbours balls reach to.
+        strict: whether a point on the rim of a ball is outside (Naeem et al. 2020) or inside
+            (Kynkäänniemi et al. 2019, eq. 2).
+        block: rows and columns at a time; the results do not depend on it.
 
     Raises:
         NothingMeasured: the sets differ in size or are too small.
+
+    >>> x, y = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[1.5], [3.0], [9.0]])
+    >>> neighbours(x, y, ks=(1,))[1].coverage  # radii of y: 1.5, 1.5 and 6
+    0.6666666666666666
     """
-    if len(x) != len(y) or len(x) <= k:
+    if len(x) != len(y) or len(x) <= max(ks):
         raise NothingMeasured(
-            f"Nearest-neighbour metrics need two sets of one size above {k}; "
+            f"Nearest-neighbour metrics need two sets of one size above {max(ks)}; "
             f"these have {len(x)} generated and {len(y)} reference images."
         )
-    x, y = x - y.mean(0), y - y.mean(0)
-    radius_x, radius_y = radii(x, k, block), radii(y, k, block)
-    balls = torch.zeros(len(x), dtype=torch.int64)
-    recalled = covered = 0
-    for part, radius in zip(torch.split(y, block), torch.split(radius_y, block), strict=True):
-        distance = _squared_distances(part, x)
-        inside = distance < radius[:, None]
-        balls += inside.count_nonzero(0)
-        covered += int(inside.count_nonzero(1).count_nonzero())
-        recalled += int((distance < radius_x).count_nonzero(1).count_nonzero())
-    n = len(x)
-    return Neighbours(
-        precision=int(balls.count_nonzero()) / n,
-        recall=recalled / n,
-        density=int(balls.sum()) / (k * n),
-        coverage=covered / n,
-    )
+    radii_x, radii_y = (_radii(points, ks, block) for points in (x, y))
+    inside = torch.lt if strict else torch.le
+    around, reached, held = torch.zeros(3, len(x), len(ks), dtype=torch.int64)
+    for i, j, distances in _pairs(x, y, (radii_x, radii_y), block):
+        in_reference = inside(distances[:, None], radii_y[j]).long()
+        around.index_add_(0, i, in_reference)
+        held.index_add_(0, j, in_reference)
+        reached.index_add_(0, j, inside(distances[:, None], radii_x[i]).long())
+    return {k: Neighbours(k, around[:, c], reached[:, c], held[:, c]) for c, k in enumerate(ks)}
 
 
-def radii(x: Tensor, k: int, block: int) -> Tensor:
-    """(N,) squared distances of each row to its k-th nearest other row."""
-    found = []
-    for start, part in zip(range(0, len(x), block), torch.split(x, block), strict=True):
-        distance = _squared_distances(part, x)
-        own = torch.arange(len(part))
-        distance[own, start + own] = torch.inf
-        found.append(distance.topk(k, largest=False).values[:, -1])
-    return torch.cat(found)
+def _radii(points: Tensor, ks: tuple[int, ...], block: int) -> Tensor:
+    """(N, len(ks)), float64: squared distances of each row to its k-th nearest other rows."""
+    distances, _ = nearest(points, points, k=max(ks), exclude_self=True, block=block)
+    return distances[:, [k - 1 for k in ks]]
 
 
-def _squared_distances(part: Tensor, whole: Tensor) -> Tensor:
-    """(B, N) from |a|² + |b|² - 2ab, which is a matrix product and so several times faster."""
-    norms = part.square().sum(1)[:, None]
-    distances = torch.addmm(whole.square().sum(1), part, whole.T, alpha=-2).add_(norms)
-    return distances.masked_fill_(distances < SAME_POINT * norms, 0)
+def _pairs(
+    x: Tensor, y: Tensor, limits: tuple[Tensor, Tensor], block: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Pairs (i, j) within any limit of x_i or y_j, with a squared distance on its right side."""
+    centre = y.mean(0)
+    clouds = Cloud.of(x, centre), Cloud.of(y, centre)
+    for rows in spans(len(x), block):
+        for columns in spans(len(y), block):
+            i, j, distances = _tile(
+                clouds[0][rows], clouds[1][columns], (limits[0][rows], limits[1][columns])
+            )
+            yield i + rows.start, j + columns.start, distances
+
+
+def _tile(x: Cloud, y: Cloud, limits: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """`_pairs` of one tile: exact where a limit lies within the error of the product."""
+    for dtype in dict.fromkeys((precision_for(x, y), torch.float64)):
+        i, j, low = _candidates(x, y, limits, dtype)
+        high = low + 2 * (x.slack(dtype)[i] + y.slack(dtype)[j])
+        near = torch.cat([limits[0][i], limits[1][j]], 1)
+        doubtful = ((low[:, None] <= near) & (near <= high[:, None])).any(1).nonzero()[:, 0]
+        if len(doubtful) <= MANY * len(x) * len(y):
+            break
+    high[doubtful] = squared_distances(x.points, y.points, i[doubtful], j[doubtful])
+    return i, j, high
+
+
+def _candidates(
+    x: Cloud, y: Cloud, limits: tuple[Tensor, Tensor], dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs whose lower bound, float64, does not exceed every limit of both points."""
+    bounds = lower_bounds(x, y, dtype)
+    reach_x, reach_y = (limit.amax(1).to(dtype) for limit in limits)
+    i, j = ((bounds <= reach_x[:, None]) | (bounds <= reach_y)).nonzero().T
+    return i, j, bounds[i, j].double()
+
+
+def _share(counts: Tensor) -> float:
+    return int(counts.count_nonzero()) / len(counts)

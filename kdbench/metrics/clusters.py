@@ -1,0 +1,119 @@
+"""Cells of feature space, and which of them a generator reaches."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+
+import torch
+from scipy import stats
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from kdbench.errors import NothingMeasured
+from kdbench.metrics.base import Estimate, ImageSet, Tensors, metric
+from kdbench.metrics.distances import nearest
+from kdbench.metrics.feature_pair import checked_features, feature_pair
+from kdbench.seeds import seed
+
+MOST_CELLS = 100
+"""As Richardson and Weiss use."""
+IMAGES_A_CELL = 20
+"""Images of the smaller set a cell, on average."""
+FEWEST = 10
+"""A cell counts if a real set of the smaller size has this many images there: k-means makes cells
+of single outliers, which a second real set misses."""
+SHARE = 0.1
+"""A cell is covered by this share of the images that real ones would put there."""
+ALPHA = 0.05
+ITERATIONS = 100
+
+
+@metric(
+    kind="set",
+    higher_is_better=True,
+    bounds=(0.0, 1.0),
+    needs_features=True,
+    few=500,
+    protocol="k-means of the reference, min(100, n/20) cells, those of 10 images up, a tenth of "
+    "the reference's share",
+    source="cells and test of Richardson and Weiss 2018, arXiv:1805.12462, section 3",
+)
+def clusters_covered(generated: ImageSet, reference: ImageSet) -> Estimate:
+    """Share of the reference's clusters that hold a tenth or more of their share of images.
+
+    The clusters are k-means cells of the reference in feature space, a new real sample covers
+    them all. Detail `cells` says how many there are, `reference_share` how much of the reference
+    they hold, and `ndb` the share of them in which the two sets' proportions differ by a
+    two-sided two-proportion z test at 0.05: about 0.05 for a new real sample, and growing with n
+    for everything else. Blind to everything within a cell: quality, copies, lost variety.
+
+    There is no interval from one block, because neither a bootstrap nor a jackknife holds for a
+    count of thresholds; from two blocks on it is over blocks, given the reference.
+
+    Args:
+        generated, reference: features (N, D) and (M, D), float32, N and M at least 20.
+
+    Raises:
+        NothingMeasured: there are fewer than 20 images, or see `feature_pair`.
+    """
+    x, y = feature_pair(generated, reference)
+    smaller = min(len(x), len(y))
+    if smaller < IMAGES_A_CELL:
+        raise NothingMeasured(f"Clusters need {IMAGES_A_CELL} images a set, not {smaller}.")
+    centres = cell_centres(reference, min(MOST_CELLS, smaller // IMAGES_A_CELL))
+    made, real = (cell_shares(rows, centres) for rows in (x, y))
+    counted = real * smaller >= FEWEST
+    made, real = made[counted], real[counted]
+    details: dict[str, float | None] = {
+        "cells": float(len(real)),
+        "reference_share": float(real.sum()),
+        "ndb": float(differs(made, real, n=len(x), m=len(y)).double().mean()),
+    }
+    reason = "No interval from one block: neither bootstrap nor jackknife holds for thresholds."
+    return Estimate(float((made >= SHARE * real).double().mean()), None, reason, details)
+
+
+@lru_cache(maxsize=8)
+def cell_centres(images: ImageSet, count: int) -> Tensor:
+    """(count or fewer, D), float32: centres of the k-means cells of a set, always the same ones.
+
+    There are fewer than `count` only where the set has fewer distinct images.
+
+    Raises:
+        NothingMeasured: see `feature_pair`.
+    """
+
+    def make() -> Tensors:
+        rows = checked_features(images, "reference").double().numpy()
+        state = seed("cells", count) % 2**32
+        means = KMeans(min(count, len(rows)), n_init=1, max_iter=ITERATIONS, random_state=state)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct images than cells
+            means.fit(rows)
+        return {"centres": torch.unique(torch.from_numpy(means.cluster_centers_).float(), dim=0)}
+
+    return images.kept(f"cells-{count}@1", make)["centres"]
+
+
+def cells_of(rows: Tensor, centres: Tensor) -> Tensor:
+    """(N,), int64: the number of the nearest centre."""
+    return nearest(rows, centres)[1][:, 0]
+
+
+def cell_shares(rows: Tensor, centres: Tensor) -> Tensor:
+    """(cells,), float64: the share of rows in each cell."""
+    return torch.bincount(cells_of(rows, centres), minlength=len(centres)).double() / len(rows)
+
+
+def differs(first: Tensor, second: Tensor, *, n: int, m: int) -> Tensor:
+    """Whether shares of `n` and of `m` images differ, by a pooled two-sided z test at 0.05.
+
+    >>> share = torch.tensor([0.5, 0.1], dtype=torch.float64)
+    >>> differs(share, torch.tensor([0.5, 0.2], dtype=torch.float64), n=500, m=500).tolist()
+    [False, True]
+    """
+    pooled = (n * first + m * second) / (n + m)
+    error = (pooled * (1 - pooled) * (1 / n + 1 / m)).sqrt()
+    return (first - second).abs() > float(stats.norm.ppf(1 - ALPHA / 2)) * error
