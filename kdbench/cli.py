@@ -16,7 +16,10 @@ from rich.table import Table
 from kdbench import registry
 from kdbench.errors import KdbenchError
 
-KINDS = ("tasks", "methods", "metrics", "generators", "networks", "samplers", "pairs", "suites")
+KINDS = (
+    *("tasks", "methods", "metrics", "extractors", "protocols", "weights"),
+    *("generators", "networks", "samplers", "pairs", "suites"),
+)
 
 out_option = click.option(
     "--out",
@@ -28,6 +31,20 @@ out_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 seeds_option = click.option(
     "--seeds", metavar="RANGE", help="Seeds such as 0-4 or 0,2; by default the suite's, else 0-2."
+)
+metrics_option = click.option(
+    "--metrics",
+    metavar="NAME[,NAME…]",
+    multiple=True,
+    help="Measure these as well, e.g. fd[dinov2-vit-l14]; what cannot be measured is said before "
+    "anything runs. Can be given again.",
+)
+protocol_option = click.option(
+    "--protocol",
+    "protocols",
+    metavar="NAME",
+    multiple=True,
+    help="Measure as well what another library would print: see kdbench list protocols.",
 )
 
 
@@ -84,7 +101,7 @@ def list_command(kind: str, as_json: bool) -> None:
       kdbench list pairs
       kdbench list metrics --json
     """
-    entries = getattr(registry, kind).describe()
+    entries = _entries(kind)
     if as_json:
         click.echo(json.dumps(entries, indent=1))
         return
@@ -99,8 +116,17 @@ def list_command(kind: str, as_json: bool) -> None:
 @main.command()
 @click.argument("name")
 @seeds_option
+@metrics_option
+@protocol_option
+@weights_option
 @json_option
-def plan(name: str, seeds: str | None, as_json: bool) -> None:
+def plan(
+    name: str,
+    seeds: str | None,
+    metrics: tuple[str, ...],
+    protocols: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Show what running NAME (a suite, a task or a pair) would do.
 
     \b
@@ -108,9 +134,9 @@ def plan(name: str, seeds: str | None, as_json: bool) -> None:
       kdbench plan quick
       kdbench plan digits-luhman --seeds 0-4 --json
     """
-    made = _plan(name, seeds)
+    made = _plan(name, seeds, metrics, protocols)
     if as_json:
-        click.echo(json.dumps(_plan_json(made), indent=1))
+        click.echo(json.dumps(made.as_dict(), indent=1))
     else:
         _show_plan(made)
 
@@ -130,6 +156,8 @@ def plan(name: str, seeds: str | None, as_json: bool) -> None:
 @click.option("--retrain", is_flag=True, help="Train published networks again.")
 @click.option("--retry", is_flag=True, help="Try failed and diverged runs again.")
 @click.option("--no-costs", is_flag=True, help="Leave latency, memory and compute out.")
+@metrics_option
+@protocol_option
 @weights_option
 @json_option
 def run(
@@ -141,6 +169,8 @@ def run(
     retrain: bool,
     retry: bool,
     no_costs: bool,
+    metrics: tuple[str, ...],
+    protocols: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run NAME (a suite, a task or a pair) and write its leaderboard.
@@ -152,12 +182,13 @@ def run(
     Examples:
       kdbench run quick
       kdbench run quick --seeds 0-4
+      kdbench run quick --metrics vendi,coverage --protocol torch-fidelity
       kdbench run digits-luhman --out /tmp/trial --json
     """
     from kdbench.running import run as run_plan
     from kdbench.screen import Screen
 
-    made = _plan(name, seeds)
+    made = _plan(name, seeds, metrics, protocols)
     console = Console(stderr=True) if as_json else _console()
     if not as_json:
         _show_plan(made, workers=workers)
@@ -237,18 +268,20 @@ def doctor(names: tuple[str, ...], fetch: bool, as_json: bool) -> None:
       kdbench doctor --fetch inception-v3-compat
       kdbench doctor --fetch --weights-dir /media/stick
     """
-    from kdbench.doctor import examine
+    from kdbench import doctor as library
+    from kdbench.fetch import shown_on
 
     if names and not fetch:
         raise click.UsageError("NAME says which weights to fetch: give --fetch as well.")
-    findings = _fetch(names) if fetch else examine()
+    if fetch:
+        with shown_on(Console(stderr=True)) as progress:
+            findings = library.fetch(names, progress=progress)
+    else:
+        findings = library.examine()
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=1))
     else:
-        for finding in findings:
-            click.echo(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.what}: {finding.found}")
-            if finding.advice:
-                click.echo(f"         {finding.advice}")
+        click.echo("\n".join(map(str, findings)))
     sys.exit(0 if all(finding.ok or not finding.needed for finding in findings) else 2)
 
 
@@ -259,40 +292,35 @@ def _console() -> Console:
     return Console()
 
 
-def _fetch(names: tuple[str, ...]) -> list[Any]:
-    """Fetch weights behind a bar on a terminal; elsewhere, only what became of them is said."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    from kdbench.doctor import fetch
-
-    console = Console(stderr=True)
-    words = TextColumn("{task.description}", markup=False)
-    columns = words, BarColumn(bar_width=24), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        known: dict[str, Any] = {}
-
-        def show(name: str, done: int, total: int | None) -> None:
-            if name not in known:
-                known[name] = bars.add_task(name)
-            bars.update(known[name], completed=done, total=total)
-
-        return fetch(names, progress=show)
-
-
-def _plan(name: str, seeds: str | None) -> Any:
+def _plan(
+    name: str, seeds: str | None, metrics: tuple[str, ...], protocols: tuple[str, ...]
+) -> Any:
+    """The plan; torch is imported only to check metrics that are asked for by name."""
     from kdbench.plan import make_plan
     from kdbench.seeds import parse_seeds
 
-    return make_plan(name, seeds=None if seeds is None else parse_seeds(seeds))
+    chosen = None if seeds is None else parse_seeds(seeds)
+    made = make_plan(name, seeds=chosen)
+    if not (metrics or protocols):
+        return made
+    from kdbench.metrics.requested import requested_metrics
+
+    names = [word.strip() for words in metrics for word in words.split(",")]
+    more = requested_metrics(names, protocols, tasks=made.tasks)
+    return make_plan(name, seeds=chosen, metrics=more)
 
 
-def _plan_json(made: Any) -> dict[str, Any]:
-    return {
-        "what": made.what,
-        "runs": [run.model_dump(mode="json") for run in made.runs],
-        "skipped": [vars(skipped) for skipped in made.skipped],
-        "expected_cpu_seconds": made.expected_seconds,
-    }
+def _entries(kind: str) -> list[dict[str, Any]]:
+    if kind == "protocols":
+        from kdbench.metrics.protocols import describe_protocols
+
+        return describe_protocols()
+    if kind == "weights":
+        from kdbench.weights import cards
+
+        return cards.describe()
+    entries: list[dict[str, Any]] = getattr(registry, kind).describe()
+    return entries
 
 
 def _show_plan(made: Any, *, workers: int = 2) -> None:
@@ -309,6 +337,8 @@ def _show_plan(made: Any, *, workers: int = 2) -> None:
     for reason in sorted({skipped.reason for skipped in made.skipped}):
         count = sum(skipped.reason == reason for skipped in made.skipped)
         console.print(f"Skipped {count}: {reason}.", markup=False, highlight=False)
+    if more := dict.fromkeys(name for one in made.runs for name in one.metrics):
+        console.print(f"Beside the task's own metrics: {', '.join(more)}.", markup=False)
     minutes = math.ceil(made.expected_seconds / 60 / workers)
     programs = len({(one.pair, one.arm) for one in made.runs})
     console.print(

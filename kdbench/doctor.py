@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +13,20 @@ from typing import Any
 
 from kdbench import registry
 from kdbench.environment import describe_machine, package_version
-from kdbench.errors import KdbenchError
-from kdbench.weights import cards, find_weights
+from kdbench.errors import KdbenchError, MissingWeights, WeightsError
+from kdbench.external_weights import places
+from kdbench.fetch import Progress, fetch_weights
+from kdbench.weights import WeightCard, cards, find_weights
 
-EXTRAS = {"skimage": "dev", "torch_fidelity": "dev", "pytest_benchmark": "dev"}
-"""Optional packages, by import name, and the extra that brings each."""
+KINDS = ("tasks", "methods", "metrics", "extractors", "generators", "networks", "samplers")
+
+NEEDED = ("kdbench", "torch", "torchvision", "numpy", "scikit-learn", "torch-fidelity", "lpips")
+
+EXTRAS = {
+    "dev": ("pytest", "pytest-benchmark", "hypothesis", "scikit-image"),
+    "peers": ("clean-fid", "piq", "prdc", "torchmetrics", "transformers", "vendi-score"),
+}
+"""What each extra brings that tests and speed comparisons run beside kdbench."""
 
 
 @dataclass(frozen=True)
@@ -34,40 +44,94 @@ class Finding:
         """Plain data for `--json`."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        state = "ok" if self.ok else "FAULT" if self.needed else "absent"
+        advice = f"\n        {self.advice}" if self.advice else ""
+        return f"{state:6}  {self.what}: {self.found}{advice}"
+
 
 def examine() -> list[Finding]:
     """Look at Python, packages, weights, registered names, data, GPU and disk."""
     return [*_packages(), *_weights(), *_registries(), _data(), _gpu(), _machine(), _disk()]
 
 
+def fetch(names: Iterable[str], *, progress: Progress) -> list[Finding]:
+    """Fetch external weights of these names, or all; a failure does not keep from the others.
+
+    Args:
+        names: of weights; those that come with a package need no fetching, which is said.
+        progress: told of every chunk.
+
+    Raises:
+        UnknownName: there are no such weights; nothing was fetched.
+    """
+    asked = [cards.load(name) for name in dict.fromkeys(names)]
+    external = [card for card in map(cards.load, cards) if card.external is not None]
+    return [_fetched(card, progress) for card in asked or external]
+
+
+def _fetched(card: WeightCard, progress: Progress) -> Finding:
+    what = f"weights {card.name}"
+    if card.external is None:
+        return _shipped(card)
+    try:
+        return Finding(what, fetch_weights(card, progress=progress), ok=True)
+    except WeightsError as error:
+        return Finding(what, "not fetched", False, str(error))
+
+
 def _packages() -> list[Finding]:
     findings = [Finding("python", sys.version.split()[0], sys.version_info >= (3, 11))]
-    for name in ("kdbench", "torch", "torchvision", "numpy", "scikit-learn"):
+    for name in NEEDED:
         version = package_version(name)
         advice = "" if version else f"pip install {name}"
         findings.append(Finding(name, version or "not installed", version is not None, advice))
-    for module, extra in EXTRAS.items():
-        there = find_spec(module) is not None
-        advice = "" if there else f'optional: pip install "kdbench[{extra}]"'
-        found = "installed" if there else "not installed"
-        findings.append(Finding(module, found, there, advice, needed=False))
+    for extra, names in EXTRAS.items():
+        lacking = [name for name in names if package_version(name) is None]
+        found = f"not installed: {', '.join(lacking)}" if lacking else "installed"
+        advice = "Only tests and speed comparisons need it: " if lacking else ""
+        advice += f'pip install "kdbench[{extra}]".' if lacking else ""
+        findings.append(Finding(f"extra {extra}", found, not lacking, advice, needed=False))
     return findings
 
 
 def _weights() -> list[Finding]:
-    findings = []
-    for name in cards:
-        try:
-            find_weights(name)
-            findings.append(Finding(f"weights {name}", "as published", ok=True))
-        except KdbenchError as error:
-            findings.append(Finding(f"weights {name}", "missing or damaged", False, str(error)))
-    return findings
+    all_cards = [cards.load(name) for name in cards]
+    return [
+        *(_shipped(card) for card in all_cards if card.external is None),
+        Finding("external weights", f"looked for in {', '.join(places())}", ok=True),
+        *(_external(card) for card in all_cards if card.external is not None),
+    ]
+
+
+def _shipped(card: WeightCard) -> Finding:
+    what = f"weights {card.name}"
+    try:
+        find_weights(card.name)
+        return Finding(what, "as published, shipped with its package", ok=True)
+    except KdbenchError as error:
+        return Finding(what, "missing or damaged", False, str(error))
+
+
+def _external(card: WeightCard) -> Finding:
+    """Missing ones are no fault; damaged ones stand in the way of published ones."""
+    what = f"weights {card.name}"
+    try:
+        find_weights(card.name)
+        return Finding(what, "as published", ok=True)
+    except MissingWeights as error:
+        file = card.external
+        found = f"{file.file} ({file.size}, {file.licence}) is missing" if file else "missing"
+        return Finding(
+            what, found, False, f"{card.summary} Trained on {card.data}. {error.how}", needed=False
+        )
+    except WeightsError as error:
+        return Finding(what, "damaged", False, str(error))
 
 
 def _registries() -> list[Finding]:
     findings = []
-    for kind in ("tasks", "methods", "metrics", "generators", "networks", "samplers"):
+    for kind in KINDS:
         names: registry.Registry[Any] = getattr(registry, kind)
         broken = []
         for name in names:

@@ -1,4 +1,4 @@
-"""Weights that others publish: where they are looked for, and the exact words when they are missing.
+"""Weights that others publish: where they are looked for, and what is said of missing ones.
 
 Nothing here fetches anything: only `kdbench doctor --fetch` does.
 """

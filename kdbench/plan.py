@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kdbench import registry
 from kdbench.errors import BadSpec, UnknownName
@@ -40,9 +41,23 @@ class Plan:
     """CPU seconds of training and sampling, costs not included."""
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks of the runs, `name@version`."""
+        return tuple(dict.fromkeys(run.task for run in self.runs))
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """All seeds of the runs."""
         return tuple(sorted({run.seed for run in self.runs}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return {
+            "what": self.what,
+            "runs": [run.model_dump(mode="json") for run in self.runs],
+            "skipped": [vars(skipped) for skipped in self.skipped],
+            "expected_cpu_seconds": self.expected_seconds,
+        }
 
 
 def make_plan(
@@ -148,9 +163,7 @@ def _why_not(pair: Pair, arm: str, seed: int, seeds: tuple[int, ...]) -> str | N
     return None
 
 
-def _run(
-    pair: Pair, arm: str, seed: int, suite: Suite | None, metrics: tuple[str, ...]
-) -> Run:
+def _run(pair: Pair, arm: str, seed: int, suite: Suite | None, metrics: tuple[str, ...]) -> Run:
     needs = list(pair.prerequisites)
     if (beside := compared_with(pair)) and beside[0] != pair.name:
         needs.append(beside[0])

@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 
 from kdbench import registry
 from kdbench.cli import KINDS, main
+from kdbench.metrics.protocols import PROTOCOLS
 from kdbench.store import Store
+from kdbench.weights import cards
 
 Kdbench = Callable[..., Any]
 
@@ -43,7 +45,8 @@ def test_lists_are_arrays_of_objects_with_names(kind: str) -> None:
     assert done.exit_code == 0
     entries = json.loads(done.stdout)
     assert {"name"} <= set.intersection(*(set(entry) for entry in entries))
-    assert [entry["name"] for entry in entries] == list(getattr(registry, kind))
+    others = {"protocols": PROTOCOLS, "weights": cards}
+    assert [entry["name"] for entry in entries] == list(others.get(kind) or getattr(registry, kind))
 
 
 def test_lists_for_people_name_the_same() -> None:
@@ -75,6 +78,31 @@ def test_plans_for_people_have_every_row_once() -> None:
     assert done.exit_code == 0
     for word in ("toy-luhman", "student", "heun-15", "scratch", "0, 1", "8 runs"):
         assert word in done.stdout
+
+
+def test_metrics_can_be_asked_for_one_by_one_or_together() -> None:
+    words = ("--metrics", "psnr, vendi[digits-cnn]", "--metrics", "vendi[digits-aux]")
+    done = said("plan", "digits-noise", "--seeds", "0", *words, "--json")
+    assert done.exit_code == 0
+    asked = ["psnr@1", "vendi[digits-cnn]@1", "vendi[digits-aux]@1"]
+    assert json.loads(done.stdout)["runs"][0]["metrics"] == asked
+    assert ", ".join(asked) in " ".join(said("plan", "digits-noise", *words).stdout.split())
+
+
+def test_metrics_that_are_asked_for_join_those_that_are_there(
+    kdbench: Kdbench, toy_run: Any, tmp_path: Path
+) -> None:
+    out = toy_run.copy(tmp_path)
+    before = {r.identity.pair: r for r in Store(out).records() if r.identity.arm != "euler-2"}
+    done = kdbench(*toy_run.command, out, "--metrics", "psnr")
+    assert done.returncode == 0, done.stderr
+    after = {r.identity.pair: r for r in Store(out).records() if r.identity.arm != "euler-2"}
+    assert len(after) == len(before) == 2
+    for pair, record in after.items():
+        assert {s.metric for s in record.scores} - {s.metric for s in before[pair].scores} == {
+            "psnr@1"
+        }
+        assert record.training == before[pair].training
 
 
 def test_a_run_says_what_became_of_each_row(toy_run: Any) -> None:
@@ -132,6 +160,32 @@ def test_unknown_names(verb: str, name: str, kdbench: Kdbench, tmp_path: Path) -
 
 def test_reports_of_unknown_names(kdbench: Kdbench, toy_run: Any) -> None:
     assert_one_sentence(kdbench("report", "smoek", "--out", toy_run.out), "smoek")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--metrics", "psnrr"], "Did you mean 'psnr'"),
+        (["--metrics", "psnr,"], "'' is not a metric"),
+        (["--metrics", "psnr[digits-cnn]"], "takes no extractor"),
+        (["--metrics", "vendi"], "toy@1 has no extractor of its own"),
+        (["--metrics", "inception-score"], "kdbench doctor --fetch inception-v3-compat"),
+        (["--protocol", "torch-fidelty"], "Did you mean 'torch-fidelity'"),
+    ],
+)
+def test_metrics_that_cannot_be_measured_are_said_before_anything_runs(
+    words: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KDBENCH_WEIGHTS", "KDBENCH_CACHE", "XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = said("run", "toy-noise", *words, "--out", str(tmp_path / "runs"))
+    assert done.exit_code == 2
+    assert not done.stdout
+    assert done.stderr.startswith("kdbench: ")
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("seeds", ["1-", "a", "3-1", "²", ""])

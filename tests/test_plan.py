@@ -100,6 +100,20 @@ def test_a_task_is_all_of_its_pairs() -> None:
     assert make_plan("toy@1").runs == plan.runs
 
 
+def test_metrics_that_are_asked_for_come_behind_the_suites(
+    add_suite: Callable[..., None],
+) -> None:
+    add_suite(["toy-noise"], 'metrics = ["vendi@1", "psnr@1"]\n')
+    plan = make_plan("mine", metrics=("coverage@1", "vendi@1"))
+    assert {run.metrics for run in plan.runs} == {("vendi@1", "psnr@1", "coverage@1")}
+    assert {run.metrics for run in make_plan("mine").runs} == {("vendi@1", "psnr@1")}
+    assert {run.metrics for run in make_plan("toy-noise", metrics=("a@1",)).runs} == {("a@1",)}
+
+
+def test_a_plan_knows_its_tasks() -> None:
+    assert make_plan("smoke").tasks == ("toy@1",)
+
+
 def test_versions_may_be_named() -> None:
     assert make_plan("toy-luhman@1").runs == make_plan("toy-luhman").runs
     with pytest.raises(UnknownName, match="version 1: drop the @2"):

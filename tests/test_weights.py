@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from kdbench.errors import BadSpec, UnknownName, WeightsError
 from kdbench.weights import WeightCard, cards, find_weights, weights_id, write_weights
@@ -17,10 +19,8 @@ DATA = b"as good as weights"
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    find_weights.cache_clear()
     yield
     cards.added.clear()
-    find_weights.cache_clear()
 
 
 def card(*, data: bytes = DATA) -> WeightCard:
@@ -90,10 +90,43 @@ def test_a_card_without_a_hash_is_refused(tmp_path: Path) -> None:
         cards.add(path)
 
 
-def test_every_published_file_is_whole_and_has_a_recipe() -> None:
-    names = list(cards)
-    assert {"digits-aux", "digits-cnn", "toy-edm-0", "toy-edm-1"} <= set(names)
-    for name in names:
-        assert find_weights(name).stat().st_size > 1000
-        assert cards.load(name).recipe.split()[0] in ("kdbench", "python")
-        assert cards.load(name).figures, name
+@pytest.mark.parametrize("damage", [DATA[:-1] + b"?", b""])
+def test_damage_after_the_first_look_is_seen(published: Path, damage: bytes) -> None:
+    find_weights("mine")
+    published.write_bytes(damage)
+    with pytest.raises(WeightsError, match="damaged"):
+        find_weights("mine")
+
+
+@pytest.mark.parametrize("also", [{"recipe": "r"}, {"recipe": None, "external": None}])
+def test_weights_have_one_origin(also: dict[str, Any]) -> None:
+    external = {"file": "f.pth", "url": "https://example.org/f.pth", "licence": "MIT"}
+    fields = {"name": "mine", "sha256": "0" * 64, "data": "d", "external": external, **also}
+    with pytest.raises(ValidationError, match="either a recipe or an external file"):
+        WeightCard.model_validate(fields)
+
+
+def test_every_shipped_file_is_whole_and_has_a_recipe() -> None:
+    shipped = [card for card in map(cards.load, cards) if card.recipe is not None]
+    assert {"digits-aux", "digits-cnn", "toy-edm-0", "toy-edm-1"} <= {c.name for c in shipped}
+    for card in shipped:
+        assert find_weights(card.name).stat().st_size > 1000
+        assert str(card.recipe).split()[0] in ("kdbench", "python")
+        assert card.figures, card.name
+
+
+def test_every_external_file_has_its_hash_in_its_published_name() -> None:
+    """As PyTorch and OpenAI name them; DINOv2's has none."""
+    found = {c.name: c for c in map(cards.load, cards) if c.external is not None}
+    assert set(found) == {
+        *("alexnet", "vgg16", "inception-v3-compat"),
+        *("clip-vit-b32", "clip-vit-l14-336", "dinov2-vit-l14"),
+    }
+    for name, card in found.items():
+        assert card.external is not None
+        assert card.external.url.startswith("https://")
+        assert card.external.url.endswith(f"/{card.external.file}")
+        assert card.external.licence in ("MIT", "BSD-3-Clause", "Apache-2.0")
+        assert card.summary.endswith(".")
+        assert card.data
+        assert name == "dinov2-vit-l14" or card.sha256[:8] in card.external.url

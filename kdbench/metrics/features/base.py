@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from kdbench import registry
 from kdbench.errors import BadSpec
 from kdbench.weights import find_weights, weights_id
+
+AT_ONCE = 25
+"""Images of 224 to 336 pixels at a time: about 1 GB, and on a CPU more at a time are slower."""
 
 _watching: list[set[str]] = []
 
@@ -28,7 +32,7 @@ def watch_extractors() -> Iterator[set[str]]:
     try:
         yield seen
     finally:
-        _watching.remove(seen)
+        _watching[:] = [others for others in _watching if others is not seen]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +42,19 @@ class Extractor:
     id: str
     """`name@version:sha256`; a value is comparable only under the same id."""
     network: nn.Module
+    at_once: int = 250
+    """Images that the network sees at a time, which bounds its memory."""
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features and, of a network that classifies, logits: float32, on the network's device."""
         for seen in _watching:
             seen.add(self.id)
         with torch.inference_mode(), _full_precision(self.device):
-            features, logits = self.network(images.to(self.device))
-        return features, logits
+            parts = [
+                self.network(part.to(self.device)) for part in torch.split(images, self.at_once)
+            ]
+        features, logits = zip(*parts, strict=True)
+        return torch.cat(features), None if logits[0] is None else torch.cat(logits)
 
     @property
     def device(self) -> torch.device:
@@ -87,7 +96,12 @@ def _full_precision(device: torch.device) -> Iterator[None]:
 
 @cache
 def shared_extractor(name: str) -> Extractor:
-    """A registered extractor, loaded once for the whole process.
+    """A registered extractor, loaded once for the whole process; see `make_extractor`."""
+    return make_extractor(name)
+
+
+def make_extractor(name: str) -> Extractor:
+    """A registered extractor, loaded now, for the caller alone.
 
     Raises:
         UnknownName: no such extractor.
@@ -110,22 +124,28 @@ def load_extractor(name: str, build: Callable[[], nn.Module]) -> Extractor:
     published = name.partition("@")[0]
     network = build()
     network.load_state_dict(load_file(find_weights(published)))
-    return frozen_extractor(name, network, weights=published)
+    return frozen_extractor(name, network, weights=published, at_once=250)
 
 
-def frozen_extractor(name: str, network: nn.Module, *, weights: str) -> Extractor:
+def frozen_extractor(
+    name: str, network: nn.Module, *, weights: str, at_once: int = AT_ONCE
+) -> Extractor:
     """A loaded network in evaluation mode, under the hash of the published `weights` it holds."""
     network.eval().requires_grad_(False)
-    return Extractor(f"{name}:{weights_id(weights).partition(':')[2]}", network)
+    return Extractor(f"{name}:{weights_id(weights).partition(':')[2]}", network, at_once)
 
 
 def published_state(weights: str) -> dict[str, Tensor]:
-    """The tensors of a published `.pth` file, after its hash was checked; no code in it can run.
+    """The tensors of a published `.pth` file, after its hash was checked.
 
     Raises:
         WeightsError: the file is missing or damaged.
     """
-    path = find_weights(weights)
+    return read_state(find_weights(weights))
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.pth` file; no code in it can run."""
     mapped = zipfile.is_zipfile(path)  # torch's format from 1.6 on; older files are read whole
     state: dict[str, Tensor] = torch.load(path, "cpu", weights_only=True, mmap=mapped)
     return state

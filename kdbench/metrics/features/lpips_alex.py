@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.errors import NothingMeasured, WeightsError
-from kdbench.metrics.features.base import Extractor
+from kdbench.external_weights import known_sha256
+from kdbench.metrics.features.base import Extractor, read_state
 from kdbench.store import sha256_file
 from kdbench.weights import find_weights
 
@@ -139,10 +140,5 @@ def lpips_alex() -> Extractor:
         WeightsError: weights are missing or damaged; the message says how to get them.
     """
     linear, trunk = linear_weights(), find_weights(TRUNK)
-    both = hashlib.sha256(f"{sha256_file(trunk)}{LINEAR_SHA256}".encode()).hexdigest()
-    return Extractor(f"{NAME}:{both}", build(_load(trunk), _load(linear)))
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return found
+    both = hashlib.sha256(f"{known_sha256(trunk)}{LINEAR_SHA256}".encode()).hexdigest()
+    return Extractor(f"{NAME}:{both}", build(read_state(trunk), read_state(linear)))

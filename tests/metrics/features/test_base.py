@@ -92,13 +92,14 @@ def test_settings_come_back_after_an_error() -> None:
 
 
 def test_asking_is_seen_by_those_who_watch() -> None:
-    extractor = Extractor("sums@1:0", Sums())
+    first, second = Extractor("sums@1:0", Sums()), Extractor("sums@2:0", Sums())
     with watch_extractors() as outer:
         with watch_extractors() as inner:
-            extractor(IMAGES)
+            first(IMAGES)
+        second(IMAGES)
         with watch_extractors() as later:
             pass
-    assert (outer, inner, later) == ({"sums@1:0"}, {"sums@1:0"}, set())
+    assert (outer, inner, later) == ({"sums@1:0", "sums@2:0"}, {"sums@1:0"}, set())
 
 
 def test_a_moved_extractor_is_the_same_one() -> None:
@@ -115,6 +116,22 @@ def test_images_go_where_the_network_is() -> None:
     held = extract(extractor, IMAGES, torch.zeros(3, dtype=torch.int64), chunk=2)
     assert held.features is not None
     assert held.features.device == torch.device("cpu")
+
+
+def test_a_network_never_sees_more_images_at_once_than_it_says() -> None:
+    seen: list[int] = []
+
+    class Counts(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            seen.append(len(images))
+            return images.float().mean((2, 3)), images.float().amax((2, 3))
+
+    images = torch.arange(7, dtype=torch.uint8).view(7, 1, 1, 1).expand(7, 1, 2, 2)
+    features, logits = Extractor("counts@1:0", Counts(), at_once=3)(images)
+    assert seen == [3, 3, 1]
+    assert logits is not None
+    assert features.flatten().tolist() == logits.flatten().tolist() == list(range(7))
+    assert Extractor("counts@1:0", Counts(), at_once=3)(images[:0])[0].shape == (0, 1)
 
 
 def test_a_network_without_parameters_is_on_the_cpu() -> None:
