@@ -21,9 +21,9 @@ BASELINES = ROOT.parent / "baselines"
 ROOMS = (
     ("errors",),
     ("digest", "spec", "seeds", "statistics"),
-    ("environment", "pictures", "record", "registry"),
+    ("environment", "pictures", "reading", "record", "registry"),
     ("store", "plan"),
-    ("weights",),
+    ("external_weights", "weights", "fetch"),
     ("tasks", "generators", "training", "metrics", "costs"),
     ("keys", "stages", "scoring", "costing", "runner"),
     ("engines",),

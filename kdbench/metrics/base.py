@@ -122,6 +122,14 @@ class Metric:
     protocol: str
     source: str
 
+    def __post_init__(self) -> None:
+        # A metric is shown by `help` and its examples are run by doctest as its function's.
+        vars(self).update(
+            __wrapped__=self.function,
+            __doc__=self.function.__doc__,
+            __module__=self.function.__module__,
+        )
+
     @property
     def id(self) -> str:
         """`name@version`."""

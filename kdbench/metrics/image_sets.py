@@ -49,7 +49,7 @@ class Images:
             return ImageSet(self.images, self.labels)
 
         def features() -> Tensors:
-            seen = extract(extractor, self.images, self.labels)
+            seen = extract(extractor, self.images, self.labels, chunk=extractor.at_once)
             found = {"features": seen.features, "logits": seen.logits}
             return {name: tensor for name, tensor in found.items() if tensor is not None}
 

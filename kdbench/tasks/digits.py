@@ -43,6 +43,18 @@ class Digits(Task):
         Use("class-divergence@1", n=1000),
         Use("psnr@1", n=1000),
         Use("ssim-uniform7@1", n=1000),
+        Use("kid-worst-class@1", n=1000),
+        Use("recall-retention@1", n=500, blocks=2),
+        Use("coverage-retention@1", n=500, blocks=2),
+        Use("kid-stratified-teacher@1", n=1000),
+        Use("delta-fd@1", n=1000),
+        Use("clusters-covered@1", n=500, blocks=2),
+        Use("vendi-ratio@1", n=1000),
+        Use("feature-distance-within-ratio@1", n=1000),
+        Use("duplicates@1", n=500, blocks=2),
+        Use("authenticity@1", n=1000),
+        Use("nearest-ratio@1", n=1000),
+        Use("copying-test@1", n=1000),
     )
     extractor = "digits-cnn@1"
     auxiliary = "digits-aux@1"

@@ -29,55 +29,66 @@ class Sample:
 
     points: Tensor
     """(N, DIMENSIONS), float32."""
-    modes: Tensor
+    asked: Tensor
     """(N,), int64."""
 
 
-Failure = Callable[[int, torch.Generator], Sample]
-"""`(n, noise)`: n images of a generator that fails in one way."""
+Failure = Callable[[Tensor, torch.Generator], Sample]
+"""`(asked, noise)`: images of a generator that fails in one way, asked for modes (n,)."""
 
 
-def truth(
-    n: int, noise: torch.Generator, *, modes: Tensor | None = None, spread: float = SPREAD
-) -> Sample:
-    """`n` independent draws; `modes` (n,) says which modes instead of drawing them."""
-    if modes is None:
-        modes = torch.randint(MODES, (n,), generator=noise)
+def asked(n: int, noise: torch.Generator) -> Tensor:
+    """(n,), int64: independent draws, all modes alike."""
+    return torch.randint(MODES, (n,), generator=noise)
+
+
+def truth(asked: Tensor, noise: torch.Generator) -> Sample:
+    """Faultless images, each of the mode that was asked for."""
+    return made(asked, asked, noise)
+
+
+def made(modes: Tensor, asked: Tensor, noise: torch.Generator, *, spread: float = SPREAD) -> Sample:
+    """Images of `modes` (n,), whatever was asked for."""
     centres, directions = _world()
-    along = torch.randn(n, 1, DIRECTIONS, generator=noise)
-    return Sample(centres[modes] + spread * (along @ directions[modes])[:, 0], modes)
+    along = torch.randn(len(modes), 1, DIRECTIONS, generator=noise)
+    return Sample(centres[modes] + spread * (along @ directions[modes])[:, 0], asked)
 
 
 def drop(modes: int) -> Failure:
     """The last `modes` modes never come; the others share their place."""
-    return lambda n, noise: truth(
-        n, noise, modes=torch.randint(MODES - modes, (n,), generator=noise)
-    )
+
+    def draw(asked: Tensor, noise: torch.Generator) -> Sample:
+        instead = torch.randint(MODES - modes, asked.shape, generator=noise)
+        return made(torch.where(asked < MODES - modes, asked, instead), asked, noise)
+
+    return draw
 
 
 def overweight(factor: int) -> Failure:
     """One mode comes `factor` times as often as any other."""
+    share = factor / (MODES - 1 + factor)
+    turned = (share - 1 / MODES) / (1 - 1 / MODES)  # of the images asked of another mode
 
-    def draw(n: int, noise: torch.Generator) -> Sample:
-        wheel = torch.randint(MODES - 1 + factor, (n,), generator=noise)
-        return truth(n, noise, modes=wheel.clamp(max=MODES - 1))
+    def draw(asked: Tensor, noise: torch.Generator) -> Sample:
+        wrong = torch.rand(asked.shape, generator=noise) < turned
+        return made(asked.masked_fill(wrong, MODES - 1), asked, noise)
 
     return draw
 
 
 def shrink(factor: float) -> Failure:
     """Every mode is narrower by `factor`: what a student with a poor memory does."""
-    return lambda n, noise: truth(n, noise, spread=factor * SPREAD)
+    return lambda asked, noise: made(asked, asked, noise, spread=factor * SPREAD)
 
 
 def outliers(share: float) -> Failure:
     """A share of the images belongs nowhere: three times as far out as the centres."""
 
-    def draw(n: int, noise: torch.Generator) -> Sample:
-        good = truth(n, noise)
-        wild = torch.rand(n, generator=noise) < share
-        far = 3 * torch.randn(n, DIMENSIONS, generator=noise)
-        return Sample(torch.where(wild[:, None], far, good.points), good.modes)
+    def draw(asked: Tensor, noise: torch.Generator) -> Sample:
+        good = truth(asked, noise)
+        wild = torch.rand(asked.shape, generator=noise) < share
+        far = 3 * torch.randn(good.points.shape, generator=noise)
+        return Sample(torch.where(wild[:, None], far, good.points), asked)
 
     return draw
 
@@ -85,49 +96,44 @@ def outliers(share: float) -> Failure:
 def noisy(std: float) -> Failure:
     """Every image carries noise in all directions."""
 
-    def draw(n: int, noise: torch.Generator) -> Sample:
-        good = truth(n, noise)
-        error = std * torch.randn(n, DIMENSIONS, generator=noise)
-        return Sample(good.points + error, good.modes)
+    def draw(asked: Tensor, noise: torch.Generator) -> Sample:
+        good = truth(asked, noise)
+        return Sample(good.points + std * torch.randn(good.points.shape, generator=noise), asked)
 
     return draw
 
 
 def copies(share: float) -> Failure:
     """A share of the images is the training set's, point for point."""
-
-    def draw(n: int, noise: torch.Generator) -> Sample:
-        good, known = truth(n, noise), training(n)
-        taken = torch.rand(n, generator=noise) < share
-        which = torch.randint(n, (n,), generator=noise)
-        return Sample(
-            torch.where(taken[:, None], known.points[which], good.points),
-            torch.where(taken, known.modes[which], good.modes),
-        )
-
-    return draw
+    return lambda asked, noise: _partly(truth(asked, noise), training(len(asked)), share, noise)
 
 
 def repeats(share: float) -> Failure:
     """A share of the images is another image of the same generator once more."""
 
-    def draw(n: int, noise: torch.Generator) -> Sample:
-        good = truth(n, noise)
-        again = torch.rand(n, generator=noise) < share
-        which = torch.where(again, torch.randint(n, (n,), generator=noise), torch.arange(n))
-        return Sample(good.points[which], good.modes[which])
+    def draw(asked: Tensor, noise: torch.Generator) -> Sample:
+        good = truth(asked, noise)
+        return _partly(good, good, share, noise)
 
     return draw
+
+
+def _partly(good: Sample, source: Sample, share: float, noise: torch.Generator) -> Sample:
+    """The sample with a share of its points replaced by points of `source` of the same mode."""
+    taken = torch.rand(good.asked.shape, generator=noise) < share
+    order, counts = source.asked.argsort(stable=True), source.asked.bincount(minlength=MODES)
+    place = (torch.rand(good.asked.shape, generator=noise) * counts[good.asked]).long()
+    which = order[(counts.cumsum(0) - counts)[good.asked] + place]
+    return Sample(torch.where(taken[:, None], source.points[which], good.points), good.asked)
 
 
 def confused(share: float) -> Failure:
     """A share of the images is good and of another mode than was asked for."""
 
-    def draw(n: int, noise: torch.Generator) -> Sample:
-        good = truth(n, noise)
-        wrong = torch.rand(n, generator=noise) < share
-        other = torch.randint(MODES, (n,), generator=noise)
-        return Sample(good.points, torch.where(wrong, other, good.modes))
+    def draw(asked: Tensor, noise: torch.Generator) -> Sample:
+        wrong = torch.rand(asked.shape, generator=noise) < share
+        other = torch.randint(MODES, asked.shape, generator=noise)
+        return made(torch.where(wrong, other, asked), asked, noise)
 
     return draw
 
@@ -150,14 +156,15 @@ FAILURES: dict[str, Failure] = {
 @cache
 def training(n: int) -> Sample:
     """The training set: independent draws like any other, always the same."""
-    return truth(n, torch.Generator().manual_seed(seed("blindness", "train")))
+    noise = torch.Generator().manual_seed(seed("blindness", "train"))
+    return truth(asked(n, noise), noise)
 
 
 def seen(sample: Sample) -> ImageSet:
     """The sample as an extractor would show it; each point is its own image."""
     centres, _ = _world()
     logits = -torch.cdist(sample.points, centres).square() / (2 * SPREAD**2)
-    return ImageSet(sample.points[:, :, None, None], sample.modes, sample.points, logits)
+    return ImageSet(sample.points[:, :, None, None], sample.asked, sample.points, logits)
 
 
 @cache

@@ -10,7 +10,7 @@ import torch
 
 from kdbench.errors import NothingMeasured
 from kdbench.metrics.base import ImageSet, Metric, SetName, Use
-from kdbench.metrics.blindness.mixture import FAILURES, Failure, seen, training, truth
+from kdbench.metrics.blindness.mixture import FAILURES, Failure, asked, seen, training, truth
 from kdbench.metrics.measure import measure
 from kdbench.seeds import seed
 
@@ -57,8 +57,9 @@ def respond(
 ) -> list[Response]:
     """The responses of several metrics to the same draws.
 
-    Reference, training set and teacher are fixed; the teacher is faultless, and its second set
-    is another draw. A teacher's image and a student's of the same number share nothing here.
+    Reference and training set are fixed. The teacher is faultless; its images, and those of its
+    second set, are drawn anew for the modes that each draw is asked for, and share nothing else
+    with the generator's.
 
     Args:
         metrics: set metrics, called on features whatever extractor they mean.
@@ -67,12 +68,11 @@ def respond(
         null_draws, draws: of the faultless generator, and of each failure.
         progress: told of draws done and of all.
     """
-    others = _others(n)
     total = null_draws + draws * len(failures)
     values: dict[str, list[list[float]]] = {}
-    for done, (name, drawn) in enumerate(_drawn(failures, n, null_draws, draws)):
+    for done, (name, sets) in enumerate(_drawn(failures, n, null_draws, draws)):
         progress(done, total)
-        values.setdefault(name, []).append([_value(m, drawn, others) for m in metrics])
+        values.setdefault(name, []).append([_value(m, *sets) for m in metrics])
     null = np.array(values.pop(""))
     return [
         _response(metric, null[:, i], {name: np.array(v)[:, i] for name, v in values.items()})
@@ -82,26 +82,28 @@ def respond(
 
 def _drawn(
     failures: Mapping[str, Failure], n: int, null_draws: int, draws: int
-) -> Iterator[tuple[str, ImageSet]]:
-    """Every draw with the failure's name; the faultless generator has none."""
-    for i in range(null_draws):
-        yield "", seen(truth(n, _noise("null", i)))
-    for name, failure in failures.items():
-        for i in range(draws):
-            yield name, seen(failure(n, _noise(name, i)))
+) -> Iterator[tuple[str, tuple[ImageSet, Mapping[SetName, ImageSet]]]]:
+    """Every draw, and what it is compared with, under the failure's name; faultless ones first."""
+    noise = _noise("reference", 0)
+    fixed: dict[SetName, ImageSet] = {
+        "train": seen(training(n)),
+        "reference": seen(truth(asked(n, noise), noise)),
+    }
+    plan: list[tuple[str, Failure, int]] = [("", truth, i) for i in range(null_draws)]
+    plan += [(name, failure, i) for name, failure in failures.items() for i in range(draws)]
+    for name, failure, i in plan:
+        noise = _noise(name, i)
+        wanted = asked(n, noise)
+        generated = seen(failure(wanted, noise))
+        teachers: dict[SetName, ImageSet] = {
+            "teacher": seen(truth(wanted, noise)),
+            "teacher-again": seen(truth(wanted, noise)),
+        }
+        yield name, (generated, fixed | teachers)
 
 
 def _noise(name: str, draw: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed("blindness", name, draw))
-
-
-def _others(n: int) -> dict[SetName, ImageSet]:
-    return {
-        "train": seen(training(n)),
-        "reference": seen(truth(n, _noise("reference", 0))),
-        "teacher": seen(truth(n, _noise("teacher", 0))),
-        "teacher-again": seen(truth(n, _noise("teacher", 1))),
-    }
 
 
 def _value(metric: Metric, generated: ImageSet, others: Mapping[SetName, ImageSet]) -> float:

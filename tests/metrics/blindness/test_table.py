@@ -56,7 +56,7 @@ def test_only_distances_of_distributions_see_another_weight(
 
 def test_noise_looks_diverse(responses: dict[str, Response]) -> None:
     assert responses["vendi"].shifts[NOISY] > 3
-    assert responses["feature-distance"].shifts[NOISY] > 3
+    assert responses["feature-distance"].shifts[NOISY] > 2
     assert responses["precision"].shifts[NOISY] < -10
 
 
