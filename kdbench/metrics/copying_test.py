@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
@@ -14,8 +15,7 @@ from kdbench.metrics.base import Estimate, ImageSet, metric
 from kdbench.metrics.clusters import cell_centres, cells_of
 from kdbench.metrics.distances import nearest
 from kdbench.metrics.feature_pair import feature_pair
-from kdbench.metrics.frechet import GROUPS, jackknife_groups
-from kdbench.metrics.intervals import t_interval
+from kdbench.metrics.group_jackknife import GROUPS, Replicates, deal
 
 MOST_CELLS = 50
 """As the authors use for 10,000 images a set."""
@@ -41,9 +41,10 @@ class Placed:
     whole: int
     """Images before any were left out: what counts as enough is a share of the set."""
 
-    def without(self, rows: Tensor) -> Placed:
-        """The set with some of its images left out."""
-        return Placed(np.delete(self.cells, rows), np.delete(self.distances, rows), self.whole)
+    def without(self, gone: Tensor) -> Placed:
+        """The set without the images that are `gone`, (N,) bool."""
+        kept = ~gone.numpy()
+        return Placed(self.cells[kept], self.distances[kept], self.whole)
 
     def counts(self) -> NDArray[np.int64]:
         """(`MOST_CELLS`,): images in each cell."""
@@ -85,9 +86,9 @@ def copying_test(generated: ImageSet, train: ImageSet, reference: ImageSet) -> E
     Far below 0, generated images are closer to the training images of their cell than held-out
     images are (copying); far above 0, farther (underfitting); about 0, as close. Cells are
     weighted with their share of held-out images. Like any z it grows with n: compare at equal n.
-    No score separates memorisation from a good fit (Stein et al. 2023): look at the neighbours
-    themselves. Blind to copies in a few cells among many (see `copied_cells`), and to cells that
-    the generator does not reach.
+    No score separates memorisation from a good fit (Stein et al. 2023) or from lost variety, which
+    brings images as close: look at the neighbours themselves. Blind to copies in a few cells among
+    many (see `copied_cells`), and to cells that the generator does not reach.
 
     Details: `cells` that count and the `held_out_share` in them, `copied_cells` (z below -3),
     `null_error` (standard deviation of the value for real unseen images, √Σw²), and
@@ -99,6 +100,11 @@ def copying_test(generated: ImageSet, train: ImageSet, reference: ImageSet) -> E
 
     Raises:
         NothingMeasured: see `feature_pair`.
+
+    >>> made, train, real = torch.randn(3, 200, 4)
+    >>> copying = torch.cat([train[:100] + 0.01, made[100:]])
+    >>> copying_test(*(ImageSet(x, torch.zeros(200), x) for x in (copying, train, real))).value < -2
+    True
     """
     x, y = feature_pair(generated, reference)
     images = feature_pair(generated, train, name="training")[1]
@@ -107,18 +113,12 @@ def copying_test(generated: ImageSet, train: ImageSet, reference: ImageSet) -> E
     scores = cell_scores(made, real)
     if len(scores.z) == 0:
         return Estimate(None, None, f"No cell has more than {ENOUGH} images of each set.")
-    details: dict[str, float | None] = {
-        "cells": float(len(scores.z)),
-        "held_out_share": float(real.counts()[made.enough() & real.enough()].sum() / len(y)),
-        "copied_cells": float((scores.z < COPIED).sum()),
-        "null_error": float(np.linalg.norm(scores.weights)),
-    }
-    error = jackknife(made, real, jackknife_groups(generated.labels, reference.labels))
-    if math.isnan(error):
-        reason = "No interval: without some images no cell has enough of them."
-        return Estimate(scores.mean, None, reason, details)
-    interval = t_interval(scores.mean, error, df=GROUPS - 1, method="jackknife")
-    return Estimate(scores.mean, interval, None, details | {"standard_error": error})
+    return jackknifed(made, real, deal(generated.labels), deal(reference.labels)).estimate(
+        cells=float(len(scores.z)),
+        held_out_share=float(real.counts()[made.enough() & real.enough()].sum() / len(y)),
+        copied_cells=float((scores.z < COPIED).sum()),
+        null_error=float(np.linalg.norm(scores.weights)),
+    )
 
 
 def placed(rows: Tensor, train: Tensor, centres: Tensor) -> Placed:
@@ -140,14 +140,22 @@ def cell_scores(made: Placed, real: Placed) -> Scores:
     return Scores(z, held_out / held_out.sum())
 
 
-def jackknife(made: Placed, real: Placed, groups: tuple[list[Tensor], list[Tensor]]) -> float:
-    """Standard error of C_T: groups leave one set while the other stays, variances are added."""
-    pairs = (
-        [(made.without(group), real) for group in groups[0]],
-        [(made, real.without(group)) for group in groups[1]],
-    )
-    left = [[cell_scores(*pair).mean for pair in part] for part in pairs]
-    return math.sqrt(sum((len(part) - 1) * float(np.var(part)) for part in left))
+def jackknifed(made: Placed, real: Placed, own: Tensor, other: Tensor) -> Replicates:
+    """C_T, and without each group of one set while the other stays whole.
+
+    Args:
+        made, real: the sets.
+        own, other: the group of each of their images, (N,) and (M,).
+    """
+    value = cell_scores(made, real).mean
+    left = [
+        [cell_scores(made.without(own == group), real).mean for group in range(GROUPS)],
+        [cell_scores(made, real.without(other == group)).mean for group in range(GROUPS)],
+    ]
+    if not np.isfinite(left).all():
+        reason = "No interval: without some images no cell has enough of them."
+        return Replicates(value, None, reason)
+    return Replicates(value, torch.tensor(left, dtype=torch.float64))
 
 
 def mann_whitney_z(first: Numbers, second: Numbers) -> float:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from kdbench.errors import NothingMeasured
+from kdbench.metrics.products import float32_is_whole, laid_out, products
 
 BLOCK = 1024
 """Rows and columns at a time; memory beside the inputs is a few times BLOCK² x 8 bytes."""
@@ -31,6 +32,9 @@ SPARE = 11
 
 ELEMENTS = 2**24
 """At most so many features are centred at a time: 128 MiB in float64."""
+
+FEW_ROWS = 64
+"""Rows summed at a time; torch converts whole what it sums in another type."""
 
 PAIR_ELEMENTS = 2**16
 """Features of listed pairs at a time: 512 KiB in float64, which stays in the cache."""
@@ -99,7 +103,7 @@ def nearest(
         raise NothingMeasured(f"{k} nearest neighbours cannot be found among {len(y)} images.")
     if exclude_self and not torch.equal(x, y):
         raise ValueError("exclude_self is for a set compared with itself.")
-    references = Cloud.of(y, y.mean(0))
+    references = Cloud.of(y, mean_row(y).to(y.dtype))
     order, first = copies(references)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(y)) - first
@@ -132,9 +136,9 @@ def copies(cloud: Cloud) -> tuple[Tensor, Tensor]:
 
 def lower_bounds(x: Cloud, y: Cloud, dtype: torch.dtype) -> Tensor:
     """(N, M): L of every pair, from a product in `dtype`."""
-    a, b = (_centred(cloud.points, cloud.centre, dtype) for cloud in (x, y))
+    a, b = (laid_out(_centred(cloud.points, cloud.centre, dtype)) for cloud in (x, y))
     low_a, low_b = ((cloud.norms - cloud.slack(dtype)).to(dtype) for cloud in (x, y))
-    return torch.addmm(low_b, a, b.T, alpha=-2).add_(low_a[:, None])
+    return torch.add(low_b, products(a, b), alpha=-2).add_(low_a[:, None])
 
 
 def squared_distances(x: Tensor, y: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -146,16 +150,22 @@ def squared_distances(x: Tensor, y: Tensor, rows: Tensor, columns: Tensor) -> Te
     return found
 
 
+def mean_row(points: Tensor) -> Tensor:
+    """(D,), float64: the mean of (N, D) points, without a copy of them all."""
+    sums = [part.sum(0, dtype=torch.float64) for part in torch.split(points, FEW_ROWS)]
+    return torch.stack(sums).sum(0) / len(points)
+
+
 def spans(n: int, block: int) -> Iterator[slice]:
     """Rows 0 to n - 1, `block` at a time."""
     return (slice(start, min(start + block, n)) for start in range(0, n, block))
 
 
 def precision_for(*clouds: Cloud) -> torch.dtype:
-    """float32, unless squares would overflow or float32 products are switched to fewer digits."""
-    large = max(float(cloud.norms.max()) for cloud in clouds) > torch.finfo(torch.float32).max / 8
-    rough = torch.get_float32_matmul_precision() != "highest"
-    return torch.float64 if large or rough else torch.float32
+    """float32, unless squares would overflow or products have fewer digits here."""
+    largest = max(float(cloud.norms.max()) for cloud in clouds)
+    fits = largest <= torch.finfo(torch.float32).max / 8
+    return torch.float32 if fits and float32_is_whole() else torch.float64
 
 
 def _nearest(x: Cloud, y: Cloud, k: int, block: int) -> tuple[Tensor, Tensor]:

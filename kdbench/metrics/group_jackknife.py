@@ -58,6 +58,16 @@ class Replicates:
         deviations = self.left - self.left.mean(1, keepdim=True)
         return math.sqrt((GROUPS - 1) / GROUPS * float(deviations.square().sum()))
 
+    @property
+    def bias(self) -> float | None:
+        """Σ over strata of (G − 1)(mean of left − value), of first order in 1/N; None if unknown.
+
+        Meant for strata that are whole sets, as in a distance between two.
+        """
+        if self.left is None:
+            return None
+        return (GROUPS - 1) * float((self.left.mean(1) - self.value).sum())
+
     def estimate(self, **details: float) -> Estimate:
         """The value, Student t with `GROUPS` − 1 degrees of freedom around it, and `details`."""
         error = self.standard_error
@@ -120,6 +130,6 @@ def check_paired(generated: ImageSet, teacher: ImageSet) -> None:
     """
     if not torch.equal(generated.labels, teacher.labels):
         raise NothingMeasured(
-            "A ratio to the teacher needs its images of the same latents: "
+            "A comparison with the teacher needs its images of the same latents: "
             f"{len(generated)} generated and {len(teacher)} of the teacher differ in labels."
         )

@@ -1,7 +1,8 @@
 """Memorisation: how close generated images lie to the training images, and real unseen ones do.
 
 No score separates memorisation from a good fit (Stein et al. 2023, arXiv:2306.04675): a generator
-that learnt the data well is close to the training images too. Look at the neighbours themselves,
+that learnt the data well is close to the training images too, and one that lost variety, whose
+images crowd where training images are dense, is closer yet. Look at the neighbours themselves,
 `kdbench.metrics.nearest_images`, before saying that anything was copied.
 """
 
@@ -33,14 +34,14 @@ Numbers = NDArray[np.float64]
     source="Alaa et al. 2022, arXiv:2102.08921, section 3 (authenticity); interval of Wilson 1927",
 )
 def authenticity(generated: ImageSet, train: ImageSet, reference: ImageSet) -> Estimate:
-    """Share of generated images that are no closer to a training image than its own neighbour is.
+    """Share of generated images that are farther from the training images than those are apart.
 
     A generated image counts if it is farther from its nearest training image than that image is
     from its own nearest other training image. Detail `held_out` is the same share of real unseen
     images, the mark to compare with: it is rarely near 1, and a value above it is no merit, since
-    pure noise reaches 1. No score separates memorisation from a good fit (Stein et al. 2023): look
-    at the neighbours themselves. Blind to a few copies among many images, and to copies of training
-    images that have a near twin.
+    pure noise reaches 1. No score separates memorisation from a good fit (Stein et al. 2023) or from
+    lost variety: look at the neighbours themselves. Blind to a few copies among many images, and to
+    altered copies of training images that have a twin.
 
     The interval is that of a share of independent images, given the training set.
 
@@ -49,6 +50,14 @@ def authenticity(generated: ImageSet, train: ImageSet, reference: ImageSet) -> E
 
     Raises:
         NothingMeasured: see `feature_pair`.
+
+    >>> import torch
+    >>> made, train, real = torch.randn(3, 500, 4)
+    >>> copying = torch.cat([train[:400] + 1e-3, made[400:]])
+    >>> sets = [ImageSet(x, torch.zeros(500), x) for x in (copying, train, real)]
+    >>> estimate = authenticity(*sets)
+    >>> estimate.value < 0.2, estimate.details["held_out"] > 0.4
+    (True, True)
     """
     feature_pair(generated, reference)
     authentic = is_authentic(generated, train)
@@ -71,8 +80,9 @@ def nearest_ratio(generated: ImageSet, train: ImageSet, reference: ImageSet) -> 
 
     Below 1, generated images are closer to the training set than unseen real ones. The sets may
     differ in size, because all images are looked up in the same training set. No score separates
-    memorisation from a good fit (Stein et al. 2023): look at the neighbours themselves. Blind to
-    copies of fewer than half of the images.
+    memorisation from a good fit (Stein et al. 2023) or from lost variety: look at the neighbours
+    themselves. Blind to copies until they are many: half of the images must be copies for the value
+    to be 0, and images that stray make up for copies.
 
     The interval is a percentile bootstrap over generated and held-out images, given the training
     set; `standard_error` is the standard deviation of the resampled ratios.
@@ -82,6 +92,12 @@ def nearest_ratio(generated: ImageSet, train: ImageSet, reference: ImageSet) -> 
 
     Raises:
         NothingMeasured: see `feature_pair`.
+
+    >>> import torch
+    >>> train, real = torch.randn(2, 500, 4)
+    >>> sets = [ImageSet(x, torch.zeros(500), x) for x in (train + 0.01, train, real)]
+    >>> nearest_ratio(*sets).value < 0.1
+    True
     """
     feature_pair(generated, reference)
     own, held_out = (nearest_training(s, train)[0].sqrt().numpy() for s in (generated, reference))
@@ -133,15 +149,17 @@ def nearest_other(train: ImageSet) -> Tensor:
 def resampled_medians(values: Numbers, draw: np.random.Generator) -> Numbers:
     """(`RESAMPLES`,) medians of resamples of (n,) numbers, without making the resamples.
 
-    A resample of sorted values is n uniform numbers rounded down to ranks, and the median of n
-    uniform numbers is Beta(m, n - m + 1) with m = (n + 1) / 2: exact for odd n.
+    A resample of sorted values is n uniform numbers rounded down to ranks. Of n uniform numbers,
+    the m-th is Beta(m, n - m + 1), and the next one lies Beta(1, n - m) of the rest above it.
 
-    >>> resampled_medians(np.ones(3), np.random.default_rng(0)).mean()
-    np.float64(1.0)
+    >>> float(np.ptp(resampled_medians(np.ones(4), np.random.default_rng(0))))
+    0.0
     """
-    n, middle = len(values), (len(values) + 1) / 2
-    ranks = np.floor(n * draw.beta(middle, middle, size=RESAMPLES)).astype(np.int64)
-    medians: Numbers = np.sort(values)[ranks.clip(max=n - 1)]
+    n, m = len(values), (len(values) + 1) // 2
+    below = draw.beta(m, n - m + 1, size=RESAMPLES)
+    gap = 0.0 if n % 2 else draw.beta(1, n - m, size=RESAMPLES)
+    ranks = np.floor(n * np.stack([below, below + gap * (1 - below)])).astype(np.int64)
+    medians: Numbers = np.sort(values)[ranks.clip(max=n - 1)].mean(0)
     return medians
 
 

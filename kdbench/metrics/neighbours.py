@@ -18,6 +18,7 @@ from kdbench.metrics.distances import (
     BLOCK,
     Cloud,
     lower_bounds,
+    mean_row,
     nearest,
     precision_for,
     spans,
@@ -53,7 +54,7 @@ class Neighbours:
     @property
     def density(self) -> float:
         """Reference balls around a generated point, on average, over k."""
-        return int(self.around.sum()) / (self.k * len(self.around))
+        return 1 / self.k * (int(self.around.sum()) / len(self.around))  # rounded as prdc does
 
     @property
     def coverage(self) -> float:
@@ -62,7 +63,14 @@ class Neighbours:
 
 
 def neighbours(
-    x: Tensor, y: Tensor, *, ks: tuple[int, ...] = (5,), strict: bool = True, block: int = BLOCK
+    x: Tensor,
+    y: Tensor,
+    *,
+    ks: tuple[int, ...] = (5,),
+    strict: bool = True,
+    radii_x: Tensor | None = None,
+    radii_y: Tensor | None = None,
+    block: int = BLOCK,
 ) -> dict[int, Neighbours]:
     """Ball memberships of generated `x` and reference `y` for every k of `ks`.
 
@@ -74,6 +82,8 @@ def neighbours(
         ks: which nearest neighbours balls reach to.
         strict: whether a point on the rim of a ball is outside (Naeem et al. 2020) or inside
             (Kynkäänniemi et al. 2019, eq. 2).
+        radii_x, radii_y: `radii` of either set if they are known; each is about a quarter of the
+            work.
         block: rows and columns at a time; the results do not depend on it.
 
     Raises:
@@ -83,12 +93,9 @@ def neighbours(
     >>> neighbours(x, y, ks=(1,))[1].coverage  # radii of y: 1.5, 1.5 and 6
     0.6666666666666666
     """
-    if len(x) != len(y) or len(x) <= max(ks):
-        raise NothingMeasured(
-            f"Nearest-neighbour metrics need two sets of one size above {max(ks)}; "
-            f"these have {len(x)} generated and {len(y)} reference images."
-        )
-    radii_x, radii_y = (_radii(points, ks, block) for points in (x, y))
+    check_sizes(len(x), len(y), ks)
+    radii_x = radii(x, ks, block=block) if radii_x is None else radii_x
+    radii_y = radii(y, ks, block=block) if radii_y is None else radii_y
     inside = torch.lt if strict else torch.le
     around, reached, held = torch.zeros(3, len(x), len(ks), dtype=torch.int64)
     for i, j, distances in _pairs(x, y, (radii_x, radii_y), block):
@@ -99,8 +106,25 @@ def neighbours(
     return {k: Neighbours(k, around[:, c], reached[:, c], held[:, c]) for c, k in enumerate(ks)}
 
 
-def _radii(points: Tensor, ks: tuple[int, ...], block: int) -> Tensor:
-    """(N, len(ks)), float64: squared distances of each row to its k-th nearest other rows."""
+def check_sizes(n: int, m: int, ks: tuple[int, ...]) -> None:
+    """Refuse sets of different size, whose values depend on the sizes; and those without a k-th.
+
+    Raises:
+        NothingMeasured: n is not m, or not above every k.
+    """
+    if n != m or n <= max(ks):
+        raise NothingMeasured(
+            f"Nearest-neighbour metrics need two sets of one size above {max(ks)}; "
+            f"these have {n} generated and {m} reference images."
+        )
+
+
+def radii(points: Tensor, ks: tuple[int, ...], *, block: int = BLOCK) -> Tensor:
+    """(N, len(ks)), float64: squared distances of each row to its k-th nearest other rows.
+
+    >>> radii(torch.tensor([[0.0], [1.0], [3.0]]), (1, 2)).tolist()
+    [[1.0, 9.0], [1.0, 4.0], [4.0, 9.0]]
+    """
     distances, _ = nearest(points, points, k=max(ks), exclude_self=True, block=block)
     return distances[:, [k - 1 for k in ks]]
 
@@ -109,7 +133,7 @@ def _pairs(
     x: Tensor, y: Tensor, limits: tuple[Tensor, Tensor], block: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Pairs (i, j) within any limit of x_i or y_j, with a squared distance on its right side."""
-    centre = y.mean(0)
+    centre = mean_row(y).to(y.dtype)
     clouds = Cloud.of(x, centre), Cloud.of(y, centre)
     for rows in spans(len(x), block):
         for columns in spans(len(y), block):

@@ -1,4 +1,4 @@
-"""Pixel agreement of each image with its own target: PSNR and SSIM."""
+"""Pixel agreement of each image with its own target: PSNR and L1."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
-from kdbench.errors import NothingMeasured
 from kdbench.metrics.base import metric
+from kdbench.metrics.chunks import by_chunk
+from kdbench.metrics.ssim import ssim_uniform7 as ssim_uniform7  # its registered place
 
 DATA_RANGE = 255.0
 
@@ -17,10 +17,6 @@ MSE_FLOOR = 1 / 12
 """Mean square of the error that rounding to whole grey levels makes (uniform on ±½)."""
 
 PSNR_CAP_DB = 10 * math.log10(DATA_RANGE**2 / MSE_FLOOR)
-
-WINDOW = 7
-CHUNK = 250
-"""Images at a time; SSIM holds about ten float64 copies of them."""
 
 
 @metric(
@@ -38,8 +34,11 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
     is therefore taken as 1/12, the square of rounding alone: finer agreement than that cannot be
     told from what quantising both images did. Nothing at or below 58.92 dB is changed by it.
 
+    It is blind to where an error is and to what it looks like: a shift by half a pixel costs more
+    than a blur, and the mean of all plausible images does better than any one of them.
+
     Args:
-        images, targets: (N, C, H, W), uint8.
+        images, targets: (N, C, H, W), uint8 or planes in grey levels, float64.
 
     Returns:
         (N,), float64, dB.
@@ -48,54 +47,38 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
     >>> [round(float(psnr(black, black + level)), 2) for level in (0, 1, 255)]
     [58.92, 48.13, 0.0]
     """
-    parts = zip(torch.split(images, CHUNK), torch.split(targets, CHUNK), strict=True)
-    errors = [(a.double() - b.double()).square().flatten(1).mean(1) for a, b in parts]
-    return 10 * torch.log10(DATA_RANGE**2 / torch.cat(errors).clamp(min=MSE_FLOOR))
+    errors = by_chunk(lambda a, b: _difference(a, b).square_().mean(1), images, targets)
+    return 10 * torch.log10(DATA_RANGE**2 / errors.clamp(min=MSE_FLOOR))
 
 
 @metric(
     kind="paired",
-    name="ssim-uniform7",
-    higher_is_better=True,
-    bounds=(-1.0, 1.0),
-    protocol="uint8, data range 255, uniform 7x7 window, sample covariance, valid region, "
-    "mean over channels",
-    source="Wang et al. 2004, eq. 13; scikit-image structural_similarity, default window",
+    higher_is_better=False,
+    unit="grey levels",
+    bounds=(0.0, DATA_RANGE),
+    protocol="uint8, data range 255, all channels, per image",
+    source="mean of |image - target|; scikit-learn mean_absolute_error",
 )
-def ssim_uniform7(images: Tensor, targets: Tensor) -> Tensor:
-    """Structural similarity of each image, with the window that scikit-image takes by default.
+def l1(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean absolute difference of each image, in grey levels of 255.
 
-    Wang's own window, a Gaussian of 11x11, does not fit into images of 8x8; values of the two
-    windows are not comparable.
+    Papers that scale images to [0, 1] print a 255th of it. Large errors weigh less than in PSNR,
+    and the median of all plausible images does better than any one of them; it is as blind to
+    where an error is and to what it looks like.
 
     Args:
-        images, targets: (N, C, H, W), uint8, H and W at least 7.
+        images, targets: (N, C, H, W), uint8 or planes in grey levels, float64.
 
     Returns:
-        (N,), float64.
+        (N,), float64, grey levels.
 
-    Raises:
-        NothingMeasured: the images are smaller than the window.
+    >>> black = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    >>> l1(black, black + 3)
+    tensor([3.], dtype=torch.float64)
     """
-    if min(images.shape[-2:]) < WINDOW:
-        raise NothingMeasured(
-            f"SSIM takes a window of {WINDOW}x{WINDOW} pixels: the images are "
-            f"{images.shape[-2]}x{images.shape[-1]}."
-        )
-    parts = zip(torch.split(images, CHUNK), torch.split(targets, CHUNK), strict=True)
-    return torch.cat([_similarity(a.double(), b.double()) for a, b in parts])
+    return by_chunk(lambda a, b: _difference(a, b).abs_().mean(1), images, targets)
 
 
-def _similarity(x: Tensor, y: Tensor) -> Tensor:
-    """(N,) mean of the local similarity over every window that lies inside the image."""
-    c1, c2 = (0.01 * DATA_RANGE) ** 2, (0.03 * DATA_RANGE) ** 2
-    sample = WINDOW**2 / (WINDOW**2 - 1)
-    mx, my = _mean(x), _mean(y)
-    vx, vy = sample * (_mean(x * x) - mx * mx), sample * (_mean(y * y) - my * my)
-    vxy = sample * (_mean(x * y) - mx * my)
-    local = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
-    return local.flatten(1).mean(1)
-
-
-def _mean(x: Tensor) -> Tensor:
-    return avg_pool2d(x, WINDOW, stride=1)
+def _difference(images: Tensor, targets: Tensor) -> Tensor:
+    """(N, C·H·W), float64."""
+    return (images.double() - targets).flatten(1)

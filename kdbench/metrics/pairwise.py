@@ -47,10 +47,31 @@ class Spread:
     """Mean over labels with two images or more; None if there is no such label."""
 
 
+SAID = """Mean {what} between {pairs}{over}.
+
+0 for a collapsed set. Noise and outliers raise it as diversity does, so neither direction is better
+by itself. Blind to what is real, and to modes that are missed while the far ones are kept.
+
+The interval is Student t over a delete-a-group jackknife with 20 groups.{deleted}
+
+Args:
+    {sets}: labels (N,), and features (N, D), float32, or uint8 images if the metric asks its
+        extractor itself; N at least 2, and 20 for an interval.
+
+Raises:
+    NothingMeasured: {few}, or nothing to compute distances from{refused}.
+"""
+
+LABELS = " Labels are fixed where each has 20 images; otherwise whole labels are left out."
+LATENTS = " The same latents are left out of both sets. Details: `student` and `teacher`."
+
+
 def pairwise_metrics(
     name: str,
     space: Space,
     *,
+    what: str,
+    example: str,
     protocol: str,
     source: str,
     unit: str | None = None,
@@ -58,20 +79,11 @@ def pairwise_metrics(
 ) -> tuple[Metric, Metric, Metric, Metric]:
     """`name`, `name-within`, and the ratio of each to the teacher's images of the same latents.
 
-    `name` is the mean squared distance over all pairs of generated images; `within` is that over
-    pairs of one label, then averaged over the labels that have two images or more, each counting
-    alike. 0 for a collapsed set. Noise and outliers raise all four as diversity does, so neither
-    direction is better by itself; and a set that misses modes but keeps the far ones is not seen.
-
-    Intervals are Student t over a delete-a-group jackknife with `GROUPS` groups; what `within`
-    leaves out says `mean_over`; for ratios the same latents are left out of both sets. Details of
-    ratios: `student` and `teacher`.
-
-    All raise NothingMeasured where `space` does, within if no label has two images, ratios if the
-    sets are not paired or the teacher's images are all alike.
-
     Args:
         space: gives the vectors; with an `extractor` of its own, from the images themselves.
+        what: the squared distance, in words.
+        example: for their docstrings; `{name}` is the metric's and `{ratio}` compares sets that
+            are called `wide` and `narrow`.
         protocol, source, unit, extractor: see `kdbench.metrics.base.metric`.
     """
 
@@ -85,9 +97,12 @@ def pairwise_metrics(
             return over_teacher(own, _distance(teacher, "teacher", space, within))
 
         pairs = "pairs of one label, labels weighted alike" if within else "all pairs"
+        function = distance_ratio if ratio else distance
+        full_name = name + within * "-within" + ratio * "-ratio"
+        function.__doc__ = _said(what, within, ratio) + _example(example, full_name, ratio)
         return metric(
             kind="set",
-            name=name + within * "-within" + ratio * "-ratio",
+            name=full_name,
             higher_is_better=None,
             unit=None if ratio else unit,
             bounds=(0.0, None),
@@ -96,7 +111,7 @@ def pairwise_metrics(
             extractor=extractor,
             protocol=f"{protocol}, {pairs}, jackknife with {GROUPS} groups",
             source=source,
-        )(distance_ratio if ratio else distance)
+        )(function)
 
     return (
         make(within=False, ratio=False),
@@ -104,6 +119,24 @@ def pairwise_metrics(
         make(within=False, ratio=True),
         make(within=True, ratio=True),
     )
+
+
+def _said(what: str, within: bool, ratio: bool) -> str:
+    return SAID.format(
+        what=what,
+        pairs="images of one label, labels counting alike" if within else "all images of the set",
+        over=", over that of the teacher's images" if ratio else "",
+        deleted=LABELS * within + LATENTS * ratio,
+        sets="generated, teacher" if ratio else "generated",
+        few="fewer than two images" + within * " of any label",
+        refused=", sets that are not paired, a teacher whose images are all alike" * ratio,
+    )
+
+
+def _example(example: str, name: str, ratio: bool) -> str:
+    function = name.replace("-", "_")
+    apart = f"{function}(wide).value / {function}(narrow).value"
+    return example.format(name=name, ratio=f"{function}(wide, narrow).value" if ratio else apart)
 
 
 def _distance(images: ImageSet, which: str, space: Space, within: bool) -> Replicates:
@@ -219,10 +252,19 @@ def features_of(images: ImageSet, which: str) -> Rows:
     return lambda index: features[index]
 
 
+EXAMPLE = """
+>>> x, labels = torch.tensor([[0.0], [1.0], [5.0], [9.0]]), torch.tensor([0, 0, 1, 1])
+>>> wide, narrow = ImageSet(x, labels, 2 * x), ImageSet(x, labels, x)
+>>> round({ratio}, 9)
+4.0
+"""
+
 feature_distance, feature_distance_within, feature_distance_ratio, feature_distance_within_ratio = (
     pairwise_metrics(
         "feature-distance",
         features_of,
+        what="squared distance of features",
+        example=EXAMPLE,
         unit="squared",
         protocol="mean squared Euclidean distance of features as they are, float64",
         source="2 tr of the sample covariance",

@@ -37,10 +37,20 @@ def embedded(images: ImageSet, which: str) -> Rows:
     return rows
 
 
+EXAMPLE = """
+>>> from kdbench.metrics.collection import measure_images
+>>> same = torch.full((2, 3, 64, 64), 128, dtype=torch.uint8)
+>>> found = measure_images(["{name}"], same, others={{"teacher": same}})["{name}@1"]
+>>> found.value in (0.0, None)  # None without AlexNet's weights, or over 0; `reason` says which
+True
+"""
+
 pairwise_lpips, pairwise_lpips_within, pairwise_lpips_ratio, pairwise_lpips_within_ratio = (
     pairwise_metrics(
         "pairwise-lpips",
         embedded,
+        what="LPIPS",
+        example=EXAMPLE,
         extractor=EXTRACTOR,
         protocol="LPIPS v0.1, AlexNet, images as they are",
         source="Zhang et al. 2018, arXiv:1801.03924, eq. 1; over pairs: Zhu et al. 2017, "

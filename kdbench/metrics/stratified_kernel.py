@@ -1,117 +1,133 @@
-"""Kernel distance of class-conditional sets: unbiased where classes are drawn in fixed shares."""
+"""MMD² between mixtures of equally weighted classes, each drawn in a fixed number of images.
+
+The plain U-statistic takes images for independent draws. Where every class has a fixed number of
+images it is biased downwards, because an image's own class is one short among the others. Here
+pairs within a class and between classes are averaged apart and weighted alike, so that the
+expectation is exactly the squared distance of the mixtures, whatever the numbers of images, and
+the noise of class counts is gone.
+
+One pass over all pairs serves, in which an image of a class of n counts 1 / (classes · n). The
+pairs within each class are then lacking one in n, and are made up for by a pass over each class
+alone: a 1 / classes part of the first pass.
+
+Source: Binkowski et al. 2018, arXiv:1801.01401, eq. 4, as a stratified U-statistic.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from kdbench.errors import NothingMeasured
-from kdbench.metrics.base import Estimate, ImageSet, metric
-from kdbench.metrics.feature_pair import feature_pair
-from kdbench.metrics.intervals import normal_interval
-from kdbench.metrics.kernel import BLOCK
+from kdbench.metrics.kernel import CUBIC, clouds, sums_among, sums_between
 
 
-@metric(
-    kind="set",
-    higher_is_better=False,
-    name="kid-stratified",
-    needs_features=True,
-    protocol="unbiased over all pairs within and between classes, classes weighted equally, "
-    "kernel (x.y/d + 1)^3, float64",
-    source="Binkowski et al. 2018, arXiv:1801.01401, eq. 4, as a stratified U-statistic",
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Which images of a set are of which class, and how much each counts in the mixture."""
+
+    rows: tuple[Tensor, ...]
+    """Row numbers of each class, int64."""
+    shares: Tensor
+    """(N,), float64: 1 / (classes · images of the class), so that they sum to 1."""
+
+    @classmethod
+    def of(cls, labels: Tensor) -> Classes:
+        """The classes that occur in (N,) labels, in ascending order.
+
+        Raises:
+            NothingMeasured: a class has one image only.
+        """
+        found, which, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+        if int(counts.min()) < 2:
+            raise NothingMeasured(_FEW)
+        rows = which.argsort(stable=True).split(counts.tolist())
+        return cls(rows, (1 / (len(found) * counts.double()))[which])
+
+    def mean(self, values: Tensor) -> float:
+        """Mean over classes of the mean of (N,) values in each."""
+        return float(values @ self.shares)
+
+    def variance(self, values: Tensor) -> float:
+        """Variance of `mean` over independent draws within every class."""
+        of_means = [float(values[rows].var()) / len(rows) for rows in self.rows]
+        return sum(of_means) / len(of_means) ** 2
+
+
+_FEW = (
+    "A class has fewer than 2 images in one of the sets: "
+    "a stratified kernel distance needs 2 of each."
 )
-def kid_stratified(generated: ImageSet, reference: ImageSet) -> Estimate:
-    """Kernel distance between mixtures of equally weighted classes.
-
-    The plain U-statistic takes images for independent draws. Where every class has a fixed number
-    of images it is biased downwards, because an image's own class is one short among the others.
-    Here pairs within a class and between classes are averaged apart and weighted by the classes'
-    shares, so that the expectation is exactly the squared distance of the mixtures, whatever the
-    numbers of images, and the noise of class counts is gone.
-
-    Args:
-        generated, reference: features (N, D) and labels (N,); at least 2 images of every class.
-
-    Raises:
-        NothingMeasured: a class is missing from a set or has one image only.
-    """
-    x, y = (features.double() for features in feature_pair(generated, reference))
-    value, error = stratified_distance(x, generated.labels, y, reference.labels)
-    return Estimate(
-        value, normal_interval(value, error, "u-statistic"), None, {"standard_error": error}
-    )
 
 
 def stratified_distance(
-    x: Tensor, x_labels: Tensor, y: Tensor, y_labels: Tensor
+    x: Tensor,
+    x_labels: Tensor,
+    y: Tensor,
+    y_labels: Tensor,
+    *,
+    among_x: Tensor | None = None,
+    among_y: Tensor | None = None,
+    paired: bool = False,
 ) -> tuple[float, float]:
-    """Squared distance of the mixtures of classes, and its first-order standard error.
+    """Unbiased squared distance of the mixtures of classes, and its first-order standard error.
 
     Args:
-        x: (N, D), float64.
-        x_labels: (N,), int64.
-        y: (M, D), float64.
-        y_labels: (M,), int64; the same classes as in `x_labels`.
+        x, y: (N, D) and (M, D), float32 or float64, finite.
+        x_labels, y_labels: (N,) and (M,), int64; the same classes in both.
+        among_x, among_y: `stratified_among` of either set if it is known.
+        paired: x_i and y_i are made from one latent, as in `kernel_distance`; equal labels.
+
+    Raises:
+        NothingMeasured: a class has fewer than 2 images in a set.
+
+    >>> x, labels = torch.tensor([[0.0], [2.0], [1.0], [1.0]]), torch.tensor([0, 0, 1, 1])
+    >>> round(stratified_distance(x, labels, x, labels)[0], 6)  # class 0: -62, class 1: 0
+    -15.5
     """
-    classes = torch.unique(torch.cat([x_labels, y_labels]))
-    x_class, y_class = (torch.searchsorted(classes, labels) for labels in (x_labels, y_labels))
-    n = _counts(x_class, len(classes))
-    m = _counts(y_class, len(classes))
-    share = 1 / len(classes)
-    within_x = _own_projection(x, x_class, n, share)
-    within_y = _own_projection(y, y_class, m, share)
-    across_x = (_class_sums(x, y, y_class, len(classes)) / m).sum(1) * share
-    across_y = (_class_sums(y, x, x_class, len(classes)) / n).sum(1) * share
-    value = (
-        _mixture_mean(within_x, x_class, n)
-        + _mixture_mean(within_y, y_class, m)
-        - 2 * _mixture_mean(across_x, x_class, n)
+    if not torch.equal(torch.unique(x_labels), torch.unique(y_labels)):
+        raise NothingMeasured(_FEW)
+    own, other = Classes.of(x_labels), Classes.of(y_labels)
+    among_x = stratified_among(x, x_labels) if among_x is None else among_x
+    among_y = stratified_among(y, y_labels) if among_y is None else among_y
+    across_x, across_y = _across(x, y, (own, other), paired=paired)
+    value = own.mean(among_x) + other.mean(among_y) - 2 * own.mean(across_x)
+    h_x, h_y = among_x - across_x, among_y - across_y
+    variance = own.variance(h_x + h_y) if paired else own.variance(h_x) + other.variance(h_y)
+    return value, 2 * math.sqrt(variance)
+
+
+def stratified_among(x: Tensor, labels: Tensor) -> Tensor:
+    """Mean kernel of each row of `x` with the mixture of all, itself left out: (N,), float64.
+
+    Raises:
+        NothingMeasured: a class has one row only.
+    """
+    classes = Classes.of(labels)
+    *each, whole = clouds(*(x[rows] for rows in classes.rows), x, kernel=CUBIC)
+    means = sums_among(whole, classes.shares)
+    for rows, cloud in zip(classes.rows, each, strict=True):
+        share = classes.shares[rows]
+        means[rows] += sums_among(cloud, share) / (len(rows) - 1)
+    return means
+
+
+def _across(
+    x: Tensor, y: Tensor, classes: tuple[Classes, Classes], *, paired: bool
+) -> tuple[Tensor, Tensor]:
+    """Mean kernel of each `x` with the mixture of `y`, (N,), and the reverse, (M,)."""
+    own, other = classes
+    within = own.rows if paired else ()
+    *each, whole_x, whole_y = clouds(
+        *(points[rows] for rows in within for points in (x, y)), x, y, kernel=CUBIC
     )
-    variance = _mixture_variance(within_x - across_x, x_class, n) + _mixture_variance(
-        within_y - across_y, y_class, m
-    )
-    return float(value), 2 * math.sqrt(float(variance))
-
-
-def _counts(classes: Tensor, k: int) -> Tensor:
-    counts = torch.bincount(classes, minlength=k)
-    if int(counts.min()) < 2:
-        raise NothingMeasured(
-            "A class has fewer than 2 images in one of the sets: "
-            "a stratified kernel distance needs 2 of each."
-        )
-    return counts.double()
-
-
-def _own_projection(x: Tensor, classes: Tensor, n: Tensor, share: float) -> Tensor:
-    """Mean kernel of each image with its own set, itself left out of its own class."""
-    sums = _class_sums(x, x, classes, len(n))
-    itself = (x.square().sum(1) / x.shape[1] + 1) ** 3
-    own = (sums.gather(1, classes[:, None])[:, 0] - itself) / (n[classes] - 1)
-    means = (sums / n).scatter(1, classes[:, None], own[:, None])
-    return means.sum(1) * share
-
-
-def _class_sums(x: Tensor, y: Tensor, y_class: Tensor, k: int) -> Tensor:
-    """Kernel of each x summed over the y of each class, (N, k), in blocks of rows."""
-    member = one_hot(y_class, k).double()
-    return torch.cat(
-        [(part @ y.T / y.shape[1] + 1) ** 3 @ member for part in torch.split(x, BLOCK)]
-    )
-
-
-def _mixture_mean(values: Tensor, classes: Tensor, n: Tensor) -> Tensor:
-    """Mean over classes of the mean within each."""
-    return (torch.zeros_like(n).index_add(0, classes, values) / n).mean()
-
-
-def _mixture_variance(values: Tensor, classes: Tensor, n: Tensor) -> Tensor:
-    """Variance of `_mixture_mean` over independent draws within every class."""
-    means = torch.zeros_like(n).index_add(0, classes, values) / n
-    squares = (values - means[classes]).square()
-    within = torch.zeros_like(n).index_add(0, classes, squares) / (n - 1)
-    return (within / n).sum() / len(n) ** 2
+    over_y, over_x = sums_between(whole_x, whole_y, own.shares, other.shares, paired=paired)
+    for rows, first, second in zip(within, each[::2], each[1::2], strict=True):
+        share = own.shares[rows]
+        sums = sums_between(first, second, share, share, paired=True)
+        over_y[rows] += sums[0] / (len(rows) - 1)
+        over_x[rows] += sums[1] / (len(rows) - 1)
+    return over_y, over_x

@@ -31,7 +31,9 @@ def worst_class(
     detail of the measurement likewise; `worst`, the label of the worst class; and its
     `standard_error`. The interval is for the largest true value of all classes, whichever class
     that is: from the largest lower end to the largest upper end of Bonferroni intervals, which
-    cover all classes at once.
+    cover all classes at once. The value is the largest of noisy ones and so lies above the largest
+    true one on average, the more so the more classes are alike; it need not be the middle of the
+    interval. Blind to how many other classes are as bad, and to the shares of classes.
 
     Args:
         generated, reference: sets with labels.

@@ -25,7 +25,7 @@ def test_accuracy_is_the_share_that_is_as_asked(image_set: Any) -> None:
     asked = torch.arange(200) % 10
     predicted = asked.clone()
     predicted[:20] = (asked[:20] + 1) % 10
-    estimate: Any = class_accuracy(image_set(labels=asked, logits=logits_of(predicted)), None)
+    estimate: Any = class_accuracy(image_set(labels=asked, logits=logits_of(predicted)))
     assert estimate.value == 0.9
     assert (estimate.interval.low, estimate.interval.high) == pytest.approx(
         (0.8506, 0.9343), abs=1e-4
@@ -34,7 +34,7 @@ def test_accuracy_is_the_share_that_is_as_asked(image_set: Any) -> None:
 
 def test_accuracy_has_an_interval_even_when_all_are_right(image_set: Any) -> None:
     asked = torch.arange(100) % 10
-    estimate: Any = class_accuracy(image_set(labels=asked, logits=logits_of(asked)), None)
+    estimate: Any = class_accuracy(image_set(labels=asked, logits=logits_of(asked)))
     assert estimate.value == 1
     assert estimate.interval.low == pytest.approx(1 / (1 + 1.959964**2 / 100), abs=1e-6)
 
@@ -45,12 +45,12 @@ def test_divergence_is_what_would_have_to_move(image_set: Any) -> None:
     swapped = torch.where(asked == 3, 4, torch.where(asked == 4, 3, asked))
     for predicted, expected in ((lost, 0.1), (swapped, 0.0), (torch.zeros_like(asked), 0.9)):
         images = image_set(labels=asked, logits=logits_of(predicted))
-        assert class_divergence(images, None).value == pytest.approx(expected, abs=1e-12)
+        assert class_divergence(images).value == pytest.approx(expected, abs=1e-12)
 
 
 def test_divergence_without_errors_has_no_interval_and_says_why(image_set: Any) -> None:
     asked = torch.arange(50) % 10
-    estimate: Any = class_divergence(image_set(labels=asked, logits=logits_of(asked)), None)
+    estimate: Any = class_divergence(image_set(labels=asked, logits=logits_of(asked)))
     assert estimate.value == 0
     assert estimate.interval is None
     assert "alike" in estimate.reason
@@ -69,7 +69,7 @@ def test_divergence_interval_covers_the_truth(image_set: Any, drift: float) -> N
         images = image_set(
             labels=torch.from_numpy(asked), logits=logits_of(torch.from_numpy(predicted))
         )
-        interval = class_divergence(images, None).interval
+        interval = class_divergence(images).interval
         covered += interval.low <= truth <= interval.high
     assert covered >= 54  # below this with probability 0.003 at 95 % coverage
 
@@ -80,6 +80,6 @@ def test_missing_or_broken_logits_are_refused(image_set: Any) -> None:
     )
     for metric in (class_accuracy, class_divergence):
         with pytest.raises(NothingMeasured, match="no logits"):
-            metric(image_set(torch.rand(4, 2)), None)
+            metric(image_set(torch.rand(4, 2)))
         with pytest.raises(NothingMeasured, match="not finite"):
-            metric(broken, None)
+            metric(broken)

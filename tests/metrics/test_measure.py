@@ -14,7 +14,7 @@ from kdbench.errors import BadSpec, NothingMeasured
 from kdbench.metrics import neighbours as neighbours_module
 from kdbench.metrics.base import Estimate, ImageSet, Metric, Use, metric
 from kdbench.metrics.classes import class_accuracy
-from kdbench.metrics.frechet import fd
+from kdbench.metrics.fd import fd
 from kdbench.metrics.intervals import normal_interval
 from kdbench.metrics.measure import extract, measure
 from kdbench.metrics.neighbours import precision, recall

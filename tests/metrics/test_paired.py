@@ -1,54 +1,48 @@
-"""PSNR and SSIM against scikit-image."""
+"""PSNR and L1 against scikit-image and torchmetrics."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from skimage import data, metrics
-from torch import Tensor
+from skimage import metrics
 
-from kdbench.errors import NothingMeasured
 from kdbench.metrics import paired
+from kdbench.metrics.base import ImageSet, Use
+from kdbench.metrics.measure import measure
 from kdbench.metrics.paired import PSNR_CAP_DB
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from photographs import noisy_pairs
+
 psnr: Any = paired.psnr
-ssim_uniform7: Any = paired.ssim_uniform7
-astronaut: Any = data.astronaut
+l1: Any = paired.l1
 skimage: Any = metrics
 
 
-def noisy_pairs(size: int, channels: int, n: int = 4) -> tuple[Tensor, Tensor]:
-    """Crops of a photograph and the same with noise of 1 to 40 levels, uint8 (N, C, H, W)."""
-    photo = np.transpose(astronaut(), (2, 0, 1))[:channels]
-    crops = np.stack([photo[:, 60 + 9 * i :, 150 + 5 * i :][:, :size, :size] for i in range(n)])
-    level = np.geomspace(1, 40, n)[:, None, None, None]
-    noise = np.random.default_rng(0).normal(size=crops.shape) * level
-    noisy = np.clip(np.round(crops + noise), 0, 255).astype(np.uint8)
-    return torch.from_numpy(noisy), torch.from_numpy(crops)
-
-
-@pytest.mark.parametrize(("size", "channels"), [(8, 1), (7, 3), (32, 3), (33, 1)])
-def test_ssim_equals_scikit_image(size: int, channels: int) -> None:
-    images, targets = noisy_pairs(size, channels)
-    expected = [
-        skimage.structural_similarity(t.numpy(), i.numpy(), channel_axis=0, data_range=255)
-        for i, t in zip(images, targets, strict=True)
-    ]
-    assert ssim_uniform7(images, targets).tolist() == pytest.approx(expected, abs=1e-6)
-
-
-def test_psnr_equals_scikit_image_per_image() -> None:
-    images, targets = noisy_pairs(32, 3)
+@pytest.mark.parametrize("size", [32, 200])
+def test_psnr_equals_scikit_image_per_image(size: int) -> None:
+    images, targets = noisy_pairs(size, 3)
     expected = [
         skimage.peak_signal_noise_ratio(t.numpy(), i.numpy(), data_range=255)
         for i, t in zip(images, targets, strict=True)
     ]
+    assert psnr(images, targets).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_psnr_is_torchmetrics_per_image_and_not_its_default() -> None:
+    peer = pytest.importorskip("torchmetrics.functional.image").peak_signal_noise_ratio
+    images, targets = noisy_pairs(32, 3)
     found = psnr(images, targets)
-    assert found.tolist() == pytest.approx(expected, abs=1e-6)
-    pooled = 10 * np.log10(255**2 / float((images.double() - targets.double()).square().mean()))
+    pair = images.double(), targets.double()
+    each = peer(*pair, data_range=255.0, reduction="none", dim=(1, 2, 3))
+    torch.testing.assert_close(found, each, rtol=0, atol=1e-5)
+    pooled = float(peer(*pair, data_range=255.0))
     assert float(found.mean()) - pooled > 3
 
 
@@ -64,21 +58,47 @@ def test_identical_images_are_capped_at_the_noise_of_rounding() -> None:
     assert psnr(nearly, targets)[0] == pytest.approx(PSNR_CAP_DB)
 
 
-def test_identical_images_have_ssim_one_and_flat_ones_do_not_fail() -> None:
-    images, _ = noisy_pairs(16, 3)
-    flat = torch.full_like(images, 7)
-    assert ssim_uniform7(images, images).tolist() == pytest.approx([1.0] * 4)
-    assert ssim_uniform7(flat, flat).tolist() == pytest.approx([1.0] * 4)
-    assert (ssim_uniform7(images, flat) < 0.9).all()
+def test_l1_is_the_mean_absolute_difference_in_grey_levels() -> None:
+    images, targets = noisy_pairs(32, 3)
+    slow = [
+        np.abs(i.numpy().astype(int) - t.numpy().astype(int)).mean()
+        for i, t in zip(images, targets, strict=True)
+    ]
+    assert l1(images, targets).tolist() == pytest.approx(slow, rel=1e-12)
+    black = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    assert l1(black, black).tolist() == [0, 0]
+    assert l1(black, black - 1).tolist() == [255, 255]
+    assert l1(black - 1, black).tolist() == [255, 255]
 
 
-def test_chunks_do_not_matter() -> None:
-    images, targets = noisy_pairs(8, 1, n=3)
-    many, many_targets = images.repeat(100, 1, 1, 1), targets.repeat(100, 1, 1, 1)
-    for metric in (psnr, ssim_uniform7):
-        torch.testing.assert_close(metric(many, many_targets), metric(images, targets).repeat(100))
+def test_psnr_weighs_large_errors_more_than_l1_does() -> None:
+    black = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    images = black.clone()
+    images[0] = 4
+    images[1, :, 0, :4] = 64
+    even, spot = l1(images, black).tolist()
+    assert even == spot == 4
+    assert psnr(images, black)[0] > psnr(images, black)[1] + 10
 
 
-def test_images_below_the_window_are_refused() -> None:
-    with pytest.raises(NothingMeasured, match="6x8"):
-        ssim_uniform7(*(torch.zeros(1, 1, 6, 8, dtype=torch.uint8),) * 2)
+@pytest.mark.parametrize("metric", [psnr, l1])
+def test_chunks_do_not_matter_and_nothing_is_changed(metric: Any) -> None:
+    images, targets = noisy_pairs(64, 3, n=3)
+    many, many_targets = images.repeat(20, 1, 1, 1), targets.repeat(20, 1, 1, 1)
+    torch.testing.assert_close(metric(many, many_targets), metric(images, targets).repeat(20))
+    floats = images.double(), targets.double()
+    before = floats[0].clone(), floats[1].clone()
+    torch.testing.assert_close(metric(*floats), metric(images, targets))
+    assert floats[0].equal(before[0])
+    assert floats[1].equal(before[1])
+
+
+def test_measured_over_images() -> None:
+    images, targets = noisy_pairs(32, 1, n=12)
+    generated = ImageSet(images, torch.zeros(12, dtype=torch.int64))
+    estimate = measure(paired.l1, use=Use("l1@1", n=12), generated=generated, targets=targets)
+    values = l1(images, targets)
+    assert estimate.value == pytest.approx(float(values.mean()))
+    assert estimate.interval is not None
+    assert estimate.interval.low < float(values.mean()) < estimate.interval.high
+    assert estimate.details["median"] == pytest.approx(float(np.median(values.numpy())))
