@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 
 from torch import Tensor
 
 from kdbench import registry
-from kdbench.digest import sha256_of
 from kdbench.errors import NothingMeasured, WeightsError
 from kdbench.keys import score_key
 from kdbench.metrics.base import (
@@ -52,6 +51,11 @@ class Teacher:
     labels: Tensor
     again: Callable[[], tuple[Tensor, Tensor]]
     """Draws images and labels from other latents, when a metric first asks for them."""
+
+    @cached_property
+    def beside(self) -> Images:
+        """The images that belong to the run's own, seen once by each extractor."""
+        return Images(self.images, self.labels)
 
 
 def score(
@@ -173,10 +177,10 @@ class _Scorer:
     def _measured(
         self, metric: Metric, use: Use, split: SplitName, extractor: Extractor | None
     ) -> Estimate:
-        targets = self.teacher.images if metric.kind == "paired" and self.teacher else None
-        seen = extractor if metric.needs_features else None
+        sets, seen = self._images(split), extractor if metric.needs_features else None
         try:
-            generated, others = self._images(split).of(metric.sets, seen)
+            generated, others = sets.of(metric.sets, seen)
+            targets = sets.targets_of(seen) if metric.kind == "paired" else None
             return measure(metric, use=use, generated=generated, others=others, targets=targets)
         except NothingMeasured as error:
             return Estimate(None, reason=str(error))
@@ -190,16 +194,18 @@ class _Scorer:
             }
             if self.teacher is not None:
                 teacher = self.teacher
-                others["teacher"] = lambda: Images(teacher.images, teacher.labels)
+                others["teacher"] = lambda: teacher.beside
                 others["teacher-again"] = lambda: Images(*teacher.again())
-            self._sets[split] = ImageSets(generated, others, self.cache)
+            targets = self.teacher.beside if self.teacher else None
+            self._sets[split] = ImageSets(generated, others, self.cache, targets)
         return self._sets[split]
 
     def _reference_id(self, metric: Metric, split: SplitName) -> str | None:
         """The hash of what is compared with; of several sets, the hash of their hashes."""
-        if metric.kind == "paired" and self.teacher is not None:
-            return sha256_of(self.teacher.images)
-        found = [self._images(split).other(name).sha256 for name in metric.sets]
+        sets = self._images(split)
+        if metric.kind == "paired":
+            return sets.targets.content if sets.targets else None
+        found = [sets.other(name).sha256 for name in metric.sets]
         return content_key(found) if len(found) > 1 else next(iter(found), None)
 
     def _n_reference(self, metric: Metric, use: Use, split: SplitName) -> int | None:

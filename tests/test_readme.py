@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/quick/leaderboard.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/failures.md",
+    "docs/metrics.md",
+    "docs/speed.md",
+    "results/quick/leaderboard.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,4 +1,4 @@
-"""Scores of a run: teachers that are missing, metrics beyond the task's, weights that are not there."""
+"""Scores of a run: missing teachers and weights, metrics beyond the task's."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from kdbench.digest import sha256_of
 from kdbench.errors import UnknownName
 from kdbench.metrics.base import Use
 from kdbench.metrics.features.base import shared_extractor
+from kdbench.metrics.paired import PSNR_CAP_DB
 from kdbench.record import Score
 from kdbench.scoring import Teacher, extra_use, score
 from kdbench.stages import Samples
@@ -22,6 +24,7 @@ USES = (
     Use("feature-distance-ratio@1", n=100),
     Use("recall@1", n=50, blocks=2),
     Use("psnr@1", n=100),
+    Use("feature-cosine@1", n=100),
 )
 
 
@@ -80,13 +83,25 @@ def test_every_metric_has_value_n_reference_and_protocol(samples: Samples) -> No
     assert "the teacher's images of the same inputs" in found["feature-distance-ratio@1"].protocol
 
 
+def test_pairs_are_the_teachers_images_and_its_images_of_other_inputs(samples: Samples) -> None:
+    found = by_name(scored(samples))
+    same = replace(teacher(samples), images=samples.images["held-out"])
+    own = by_name(score(Few(), samples, teacher=same, no_teacher=""))
+    for name, perfect in (("psnr@1", PSNR_CAP_DB), ("feature-cosine@1", 1.0)):
+        assert own[name].value == pytest.approx(perfect)
+        assert own[name].reference == sha256_of(samples.images["held-out"]) != found[name].reference
+        assert (own[name].details["shuffled"] or 0) < perfect - 0.1
+    assert "the teacher's image of the same input" in own["psnr@1"].protocol
+    assert own["feature-cosine@1"].extractor == own["kid-stratified@1"].extractor
+
+
 def test_only_the_main_metric_is_taken_on_validation(samples: Samples) -> None:
     assert [s.metric for s in scored(samples) if s.split == "validation"] == [Few.main]
 
 
 def test_without_a_teacher_the_reason_stands_where_the_value_would(samples: Samples) -> None:
     found = by_name(scored(samples, alone=True))
-    for name in ("feature-distance-ratio@1", "psnr@1"):
+    for name in ("feature-distance-ratio@1", "psnr@1", "feature-cosine@1"):
         assert found[name].value is None
         assert found[name].reason == "nobody taught it"
     assert found["kid-stratified@1"].value is not None
@@ -135,7 +150,5 @@ def test_missing_weights_are_a_reason_and_never_another_metric(
 def test_what_is_known_is_not_measured_again(samples: Samples) -> None:
     first = scored(samples)
     marked = {one.key: one.model_copy(update={"value": -1.0}) for one in first}
-    again = score(
-        Few(), samples, teacher=teacher(samples), no_teacher="", known=marked
-    )
+    again = score(Few(), samples, teacher=teacher(samples), no_teacher="", known=marked)
     assert all(one.value == -1.0 for one in again)

@@ -41,7 +41,7 @@ def measure_images(
         labels: (N,), int64; without them, all images count as one class.
         others: what is compared with: `reference`, `train`, `teacher`, `teacher-again`; images,
             or images and labels.
-        targets: (N, C, H, W), for paired metrics.
+        targets: (N, C, H, W), uint8: image by image, for paired metrics.
         extractor: stands for the task's extractor in metrics that leave it open.
         cache: a folder that keeps features and reference statistics between calls.
 
@@ -64,7 +64,10 @@ def measure_images(
         name: partial(_images, other, lasting=True) for name, other in others.items()
     }
     image_sets = ImageSets(
-        _images(images if labels is None else (images, labels)), sets, Cache(cache)
+        _images(images if labels is None else (images, labels)),
+        sets,
+        Cache(cache),
+        None if targets is None else _images(targets, lasting=True),
     )
     found = {}
     for name in metrics:
@@ -75,11 +78,11 @@ def measure_images(
             missing = [other for other in metric.sets if other not in others]
             if missing:
                 raise NothingMeasured(f"{metric.id} compares with {' and '.join(missing)}.")
-            generated, compared = image_sets.of(
-                metric.sets, judge if metric.needs_features else None
-            )
+            seen = judge if metric.needs_features else None
+            generated, compared = image_sets.of(metric.sets, seen)
+            paired = image_sets.targets_of(seen) if metric.kind == "paired" else None
             estimate = measure(
-                metric, use=use, generated=generated, others=compared, targets=targets
+                metric, use=use, generated=generated, others=compared, targets=paired
             )
         except (NothingMeasured, WeightsError) as error:
             estimate = Estimate(None, reason=str(error))

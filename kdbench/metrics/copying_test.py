@@ -86,9 +86,9 @@ def copying_test(generated: ImageSet, train: ImageSet, reference: ImageSet) -> E
     Far below 0, generated images are closer to the training images of their cell than held-out
     images are (copying); far above 0, farther (underfitting); about 0, as close. Cells are
     weighted with their share of held-out images. Like any z it grows with n: compare at equal n.
-    No score separates memorisation from a good fit (Stein et al. 2023) or from lost variety, which
-    brings images as close: look at the neighbours themselves. Blind to copies in a few cells among
-    many (see `copied_cells`), and to cells that the generator does not reach.
+    No score separates memorisation from a good fit (Stein et al. 2023), nor from lost variety,
+    which brings images as close: look at the neighbours themselves. Blind to copies in a few cells
+    among many (see `copied_cells`), and to cells that the generator does not reach.
 
     Details: `cells` that count and the `held_out_share` in them, `copied_cells` (z below -3),
     `null_error` (standard deviation of the value for real unseen images, √Σw²), and

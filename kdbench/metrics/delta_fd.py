@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kdbench.metrics.base import Estimate, ImageSet, metric
-from kdbench.metrics.fd import SOURCE, compared, sample_sizes, sampling_marks
+from kdbench.metrics.fd import SOURCE, compared, fitted, sample_sizes, sampling_marks
 from kdbench.metrics.feature_pair import feature_pair
 from kdbench.metrics.group_jackknife import Replicates, check_paired
 
@@ -38,6 +38,12 @@ def delta_fd(generated: ImageSet, teacher: ImageSet, reference: ImageSet) -> Est
 
     Raises:
         NothingMeasured: see `feature_pair` and `check_paired`.
+
+    >>> import torch
+    >>> rows = torch.randn(40, 3)
+    >>> sets = [ImageSet(part, torch.zeros(40), part) for part in (rows + 2, rows + 1, rows)]
+    >>> round(delta_fd(*sets).value, 5)  # 3 x 2² less 3 x 1²
+    9.0
     """
     feature_pair(generated, teacher, name="teacher")
     check_paired(generated, teacher)
@@ -46,5 +52,5 @@ def delta_fd(generated: ImageSet, teacher: ImageSet, reference: ImageSet) -> Est
     if own.left is not None and other.left is not None:
         difference = replace(difference, left=own.left - other.left)
     estimate = difference.estimate(student=own.value, teacher=other.value)
-    sizes = sample_sizes(generated, teacher, reference)
+    sizes = sample_sizes(*(fitted(images) for images in (generated, teacher, reference)))
     return replace(estimate, marks=sampling_marks(difference, sizes))

@@ -24,8 +24,12 @@ from kdbench.metrics.group_jackknife import GROUPS, Replicates, check_paired, de
 from kdbench.seeds import seed
 
 FEW = 5_000
-"""The convention is 50,000 images; below 5,000 bias outweighs most differences that are reported
-(Chong and Forsyth 2020, figure 1)."""
+"""A tenth of the customary 50,000 images."""
+
+PARTS, PERMUTATIONS = 4, 3
+"""Of each set, for the extrapolation; and how often its groups are dealt to parts anew."""
+WINDOWS = (2, 3)
+"""Parts that a smaller set consists of."""
 
 PROTOCOL = "float64, covariance divisor n-1, delete-a-group jackknife with 20 groups a set"
 SOURCE = "Dowson and Landau 1982; Heusel et al. 2017, arXiv:1706.08500"
@@ -37,14 +41,19 @@ at equal N only. Details: `plain`; `standard_error` and `bias_corrected` from th
 jackknife; the latter can be negative and removes most of the bias only where N exceeds the number
 of features. The value is marked with the size of its bias {when}. The interval is Student t with
 19 degrees of freedom around the value; like any first-order interval it is up to √2 too wide where
-both sets come from one distribution. Blind to all but means and covariances: copies of training
-images, and differences of shape beyond the second moment, read 0.
+both sets come from one distribution. Blind to all but mean and covariance: to copies of training
+images, and to any difference of shape that leaves these two alike.
 
 Args:
     generated, reference: features (N, D) and (M, D), float32, N and M at least 2.
 
 Raises:
     NothingMeasured: see `feature_pair`.
+
+>>> rows = torch.randn(40, 3)
+>>> x, y = (ImageSet(part, torch.zeros(40), part) for part in (rows + 2, rows))
+>>> round({function}(x, y).value, 5)  # three features that differ by 2
+12.0
 """
 BIASED = "with no more images than features, and where the bias exceeds two standard errors"
 
@@ -64,9 +73,10 @@ def frechet_metric(
 
     def fd(generated: ImageSet, reference: ImageSet) -> Estimate:
         found = compared(generated, reference)
-        return estimated(found, sample_sizes(generated, reference), few=few)
+        return estimated(found, sample_sizes(fitted(generated), fitted(reference)), few=few)
 
-    fd.__doc__ = SAID.format(what=what, when=f"below {few:,} images, {BIASED}" if few else BIASED)
+    when = f"below {few:,} images, {BIASED}" if few else BIASED
+    fd.__doc__ = SAID.format(what=what, when=when, function=name.replace("-", "_"))
     make = metric(
         kind="set",
         name=name,
@@ -89,7 +99,7 @@ fid = frechet_metric(
 )
 fd_dinov2 = frechet_metric(
     "fd-dinov2",
-    "in features of DINOv2 ViT-L/14, which agree with people better than Inception's",
+    "in features of DINOv2 ViT-L/14, which Stein et al. recommend over Inception's",
     extractor="dinov2-vit-l14@1",
     few=FEW,
     source=f"{SOURCE}; Stein et al. 2023, arXiv:2306.04675",
@@ -115,27 +125,27 @@ fd_clip = frechet_metric(
 def fd_teacher(generated: ImageSet, teacher: ImageSet) -> Estimate:
     """Fréchet distance to the teacher's images of the same latents, in the task's features.
 
-    0 for a student whose images have the teacher's mean and covariance, however bad both are and
-    whichever image belongs to which latent. Latents in common make the two sets alike, so that
-    the value is below that of sets from other latents: compare students at equal N only. Details,
-    marks and interval are those of `fd`, with the same latents left out of both sets together.
+    0 for a student whose images have the teacher's mean and covariance. Latents in common make
+    the two sets alike, so that the value is below that of sets from other latents: compare
+    students at equal N only. Details, marks and interval are those of `fd`, with the same latents
+    left out of both sets together. Blind to how good the teacher is, to which image belongs to
+    which latent, and to what `fd` is blind to.
 
     Args:
         generated, teacher: features (N, D), float32, and equal labels, N at least 2.
 
     Raises:
         NothingMeasured: see `feature_pair` and `check_paired`.
+
+    >>> rows = torch.randn(40, 3)
+    >>> student, teacher = (ImageSet(part, torch.zeros(40), part) for part in (rows.flip(0), rows))
+    >>> round(fd_teacher(student, teacher).value, 5)  # the same images, of other latents
+    0.0
     """
     feature_pair(generated, teacher, name="teacher")
     check_paired(generated, teacher)
     found = jackknifed_together(fitted(generated), fitted(teacher), deal(generated.labels))
-    return estimated(found, sample_sizes(generated, teacher))
-
-
-PARTS, PERMUTATIONS = 4, 3
-"""Of each set; and how often its groups are dealt to parts anew."""
-WINDOWS = (2, 3)
-"""Parts that a smaller set consists of."""
+    return estimated(found, sample_sizes(fitted(generated), fitted(teacher)))
 
 
 @metric(
@@ -165,6 +175,11 @@ def fd_infinity(generated: ImageSet, reference: ImageSet) -> Estimate:
 
     Raises:
         NothingMeasured: see `feature_pair`.
+
+    >>> x, y = (torch.randn(400, 3, generator=torch.Generator().manual_seed(s)) for s in (1, 2))
+    >>> x, y = (ImageSet(rows, torch.zeros(400), rows) for rows in (x, y))
+    >>> fd_infinity(x, y).value < fd(x, y).value  # two draws of one distribution
+    True
     """
     found = compared(generated, reference)
     if found.left is None:
@@ -172,7 +187,7 @@ def fd_infinity(generated: ImageSet, reference: ImageSet) -> Estimate:
     groups = deal(generated.labels), deal(reference.labels)
     value = extrapolated(fitted(generated), fitted(reference), groups, whole=found.value)
     limit = replace(found, value=value)
-    n, d = sample_sizes(generated, reference)
+    n, d = sample_sizes(fitted(generated), fitted(reference))
     marks = (f"few samples: half of {n:,} for {d:,} features",) if n // 2 <= d else ()
     return replace(limit.estimate(plain=found.value), marks=marks)
 
@@ -205,11 +220,11 @@ def _parts(whole: Gaussian, groups: Tensor, random: int) -> list[Gaussian]:
 
 def _mean_distance(own: list[Gaussian], other: list[Gaussian], size: int) -> float:
     """Mean over all sets of `size` parts that follow each other in a circle."""
-    pairs = [
-        [reduce(add, (parts * 2)[start : start + size]) for parts in (own, other)]
-        for start in range(PARTS)
-    ]
-    return float(np.mean([distance(*pair) for pair in pairs]))
+
+    def joined(parts: list[Gaussian], start: int) -> Gaussian:
+        return reduce(add, (parts * 2)[start : start + size])
+
+    return float(np.mean([distance(joined(own, i), joined(other, i)) for i in range(PARTS)]))
 
 
 @lru_cache(maxsize=4)
@@ -278,7 +293,6 @@ def sampling_marks(found: Replicates, sizes: tuple[int, int], *, few: int = 0) -
     return ("; ".join(parts),) if parts else ()
 
 
-def sample_sizes(*sets: ImageSet) -> tuple[int, int]:
-    """Images of the smallest of some sets with features, and how many features there are."""
-    features = checked_features(sets[0], "measured")
-    return min(len(images) for images in sets), features.shape[1]
+def sample_sizes(*sets: Gaussian) -> tuple[int, int]:
+    """Images of the smallest of some sets, and how many features there are."""
+    return min(one.n for one in sets), len(sets[0].mean)

@@ -38,6 +38,13 @@ def fd_worst_class(generated: ImageSet, reference: ImageSet) -> Estimate:
 
     Raises:
         NothingMeasured: a class has fewer than 20 images in a set, or see `feature_pair`.
+
+    >>> import torch
+    >>> labels, rows = torch.arange(80) % 2, torch.randn(80, 3)
+    >>> x, y = (ImageSet(part, labels, part) for part in (rows + labels[:, None], rows))
+    >>> found = fd_worst_class(x, y)
+    >>> round(found.value, 5), found.details["worst"]
+    (3.0, 1.0)
     """
     feature_pair(generated, reference)
     found: dict[int, Estimate] = {}
@@ -53,8 +60,8 @@ def fd_worst_class(generated: ImageSet, reference: ImageSet) -> Estimate:
 
 def of_one_class(own: ImageSet, real: ImageSet) -> Estimate:
     """The distance of one class, whose images are not kept for other metrics."""
-    x, y = feature_pair(own, real)
-    found = jackknifed(Gaussian.of(x), Gaussian.of(y), (deal(own.labels), deal(real.labels)))
-    estimate = estimated(found, sample_sizes(own, real))
+    first, second = (Gaussian.of(rows) for rows in feature_pair(own, real))
+    found = jackknifed(first, second, (deal(own.labels), deal(real.labels)))
+    estimate = estimated(found, sample_sizes(first, second))
     details = {name: value for name, value in estimate.details.items() if name != "plain"}
     return replace(estimate, details=details)

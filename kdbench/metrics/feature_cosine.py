@@ -23,7 +23,7 @@ def feature_cosine(features: Tensor, targets: Tensor) -> Tensor:
 
     Blind to everything that the extractor is blind to, and to the length of features. Features
     that share a direction, as those behind a ReLU do, agree between any two images: read it beside
-    the value of shuffled pairs.
+    the detail `shuffled`, the value of images with others' targets.
 
     Args:
         features, targets: (N, D), float32, of images and of their targets.

@@ -45,25 +45,27 @@ class Images:
         return self._views[name]
 
     def _view(self, extractor: Extractor | None, cache: Cache) -> ImageSet:
-        if extractor is None:
-            return ImageSet(self.images, self.labels)
+        judge = extractor.id if extractor else ""
 
-        def features() -> Tensors:
+        def keep(name: str, make: Callable[[], Tensors]) -> Tensors:
+            return cache.tensors(name, self.sha256, judge, make=make)
+
+        seen = self._features(extractor, cache) if extractor else {}
+        return ImageSet(
+            self.images,
+            self.labels,
+            seen.get("features"),
+            seen.get("logits"),
+            keep if self.lasting else None,
+        )
+
+    def _features(self, extractor: Extractor, cache: Cache) -> Tensors:
+        def make() -> Tensors:
             seen = extract(extractor, self.images, self.labels, chunk=extractor.at_once)
             found = {"features": seen.features, "logits": seen.logits}
             return {name: tensor for name, tensor in found.items() if tensor is not None}
 
-        def keep(name: str, make: Callable[[], Tensors]) -> Tensors:
-            return cache.tensors(name, self.sha256, extractor.id, make=make)
-
-        kept = cache.tensors("features", self.content, extractor.id, make=features)
-        return ImageSet(
-            self.images,
-            self.labels,
-            kept["features"],
-            kept.get("logits"),
-            keep if self.lasting else None,
-        )
+        return cache.tensors("features", self.content, extractor.id, make=make)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,8 @@ class ImageSets:
     others: Mapping[SetName, Callable[[], Images]]
     """Made when a metric first asks for them."""
     cache: Cache = field(default_factory=lambda: Cache(None))
+    targets: Images | None = None
+    """What belongs to each generated image."""
     _made: dict[SetName, Images] = field(default_factory=dict)
 
     def other(self, name: SetName) -> Images:
@@ -93,3 +97,7 @@ class ImageSets:
         return self.generated.seen_by(extractor, self.cache), {
             name: self.other(name).seen_by(extractor, self.cache) for name in names
         }
+
+    def targets_of(self, extractor: Extractor | None) -> ImageSet | None:
+        """The targets as one extractor sees them."""
+        return self.targets.seen_by(extractor, self.cache) if self.targets else None

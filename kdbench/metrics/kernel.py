@@ -229,7 +229,7 @@ def _blocks(
 ) -> list[Block]:
     blocks = []
     for rows in spans(len(points), BLOCK):
-        u = (points[rows].double() * scale).sub_(centre)  # a copy, of float64 rows too
+        u = points[rows].to(torch.float64, copy=True).mul_(scale).sub_(centre)
         blocks.append(Block(rows, laid_out(u.to(dtype)), kernel.offset(u, centre)))
     return blocks
 

@@ -76,15 +76,20 @@ def kid_teacher(generated: ImageSet, teacher: ImageSet) -> Estimate:
 
     An image and its teacher's image of the same latent are not independent. Their kernels are
     left out of the mean between the sets, which keeps the value unbiased, 0 on average for equal
-    distributions and exactly 0 for copies. The standard error is over draws of latents, each with
+    distributions and 0 for copies. The standard error is over draws of latents, each with
     both its images: it is for this one teacher, smaller the closer a student follows it, and as in
-    `kid` up to √2 times the true one where the distributions are equal.
+    `kid` up to √2 times the true one where the distributions are equal. Blind to what `kid` is
+    blind to, and to which image belongs to which latent.
 
     Args:
         generated, teacher: features (N, D), float32, N at least 2, row i of the same latent.
 
     Raises:
         NothingMeasured: the sets differ in size or labels, or see `feature_pair`.
+
+    >>> teacher, copy = (ImageSet(z, torch.zeros(9), z) for z in [torch.randn(9, 4)] * 2)
+    >>> round(kid_teacher(copy, teacher).value, 6)
+    0.0
     """
     x, y = _latent_pair(generated, teacher)
     found = kernel_distance(x, y, among_x=among(generated), among_y=among(teacher), paired=True)
@@ -113,6 +118,10 @@ def kid_stratified(generated: ImageSet, reference: ImageSet) -> Estimate:
     Raises:
         NothingMeasured: a class is missing from a set or has one image only, or see
             `feature_pair`.
+
+    >>> labels, x = torch.arange(100) % 2, torch.randn(100, 4)
+    >>> kid_stratified(*[ImageSet(z, labels, z) for z in (x + 1, x)]).value > 1
+    True
     """
     x, y = feature_pair(generated, reference)
     found = stratified_distance(
@@ -137,7 +146,7 @@ def kid_stratified(generated: ImageSet, reference: ImageSet) -> Estimate:
 def kid_stratified_teacher(generated: ImageSet, teacher: ImageSet) -> Estimate:
     """Kernel distance to the teacher's images of the same latents, classes weighted equally.
 
-    As `kid_teacher`, for classes that are drawn in a fixed number of images.
+    As `kid_teacher`, for classes that are drawn in a fixed number of images; blind to the same.
 
     Args:
         generated, teacher: features (N, D), float32, and labels, row i of the same latent; at
@@ -146,6 +155,10 @@ def kid_stratified_teacher(generated: ImageSet, teacher: ImageSet) -> Estimate:
     Raises:
         NothingMeasured: the sets differ in size or labels, a class has one image only, or see
             `feature_pair`.
+
+    >>> labels, rows = torch.arange(10) % 2, torch.randn(10, 4)
+    >>> round(kid_stratified_teacher(*[ImageSet(z, labels, z) for z in (rows, rows)]).value, 6)
+    0.0
     """
     x, y = _latent_pair(generated, teacher)
     found = stratified_distance(

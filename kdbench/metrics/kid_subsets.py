@@ -58,6 +58,11 @@ def kid_subsets(generated: ImageSet, reference: ImageSet) -> Estimate:
 
     Raises:
         NothingMeasured: a set has fewer than 1,000 images, or see `feature_pair`.
+
+    >>> x, y = torch.randn(1000, 4), torch.randn(1000, 4) + 1
+    >>> found = kid_subsets(*[ImageSet(z, torch.zeros(len(z)), z) for z in (x, y)])
+    >>> abs(found.value - found.details["all_pairs"]) < found.details["standard_error"]
+    True
     """
     n, m = len(generated), len(reference)
     _check_enough(n, m)
@@ -77,13 +82,18 @@ def kid_subsets_torchmetrics(generated: ImageSet, reference: ImageSet) -> Estima
     """Kernel distance as torchmetrics computes it after `torch.manual_seed(2020)`.
 
     torchmetrics computes in float32, which moves its value by about 1e-7 of the mean kernel.
-    Details and blindness as in `kid_subsets`.
+    Details as in `kid_subsets`; blind to what that is blind to.
 
     Args:
         generated, reference: features (N, D) and (M, D), float32, N and M at least 1,000.
 
     Raises:
         NothingMeasured: a set has fewer than 1,000 images, or see `feature_pair`.
+
+    >>> x, y = torch.randn(1000, 4), torch.randn(1000, 4) + 1
+    >>> found = kid_subsets_torchmetrics(*[ImageSet(z, torch.zeros(len(z)), z) for z in (x, y)])
+    >>> abs(found.value - found.details["all_pairs"]) < found.details["standard_error"]
+    True
     """
     n, m = len(generated), len(reference)
     _check_enough(n, m)
@@ -106,14 +116,19 @@ def kid_subsets_clean_fid(generated: ImageSet, reference: ImageSet) -> Estimate:
     """Kernel distance as clean-fid computes it after `numpy.random.seed(2020)`.
 
     Subsets are as large as the smaller set and 1,000 at most; from there on the value is that of
-    `kid_subsets`. clean-fid prints no spread, and calls the reference its first folder. Details
-    and blindness as in `kid_subsets`.
+    `kid_subsets`. clean-fid prints no spread, and calls the reference its first folder. Details as
+    in `kid_subsets`; blind to what that is blind to.
 
     Args:
         generated, reference: features (N, D) and (M, D), float32, N and M at least 2.
 
     Raises:
         NothingMeasured: see `feature_pair`.
+
+    >>> x, y = torch.randn(100, 4), torch.randn(80, 4) + 1
+    >>> found = kid_subsets_clean_fid(*[ImageSet(z, torch.zeros(len(z)), z) for z in (x, y)])
+    >>> found.value > 1, 0 < found.details["std"] < found.details["standard_error"]
+    (True, True)
     """
     n, m = len(generated), len(reference)
     size, draw = min(n, m, SIZE), np.random.RandomState(SEED)

@@ -14,13 +14,8 @@ from torch import Tensor
 
 from kdbench.errors import BadSpec, NothingMeasured
 from kdbench.metrics.base import PAIRED_SETS, Estimate, ImageSet, Metric, SetName, Use
-from kdbench.metrics.intervals import (
-    RESAMPLES,
-    blocks_interval,
-    bootstrap,
-    clipped,
-    standard_error_of_mean,
-)
+from kdbench.metrics.intervals import blocks_interval, clipped, standard_error_of_mean
+from kdbench.metrics.per_image import image_values, over_images, shuffled_values
 
 FeatureFunction = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """uint8 (N, C, H, W) to features (N, D) and logits (N, classes), float32, or None for logits."""
@@ -32,7 +27,7 @@ def measure(
     use: Use,
     generated: ImageSet,
     others: Mapping[SetName, ImageSet] = MappingProxyType({}),
-    targets: Tensor | None = None,
+    targets: ImageSet | None = None,
 ) -> Estimate:
     """The value of `metric` with its interval, on the first `use.n x use.blocks` images.
 
@@ -43,14 +38,16 @@ def measure(
     must be of equal size, the rest are cut to their first `use.n` images.
 
     A `per-image` or `paired` metric gives the mean over all these images with a bootstrap
-    interval over them; details have `median`, `p5` (5th percentile) and `resamples`.
+    interval over them; details have `median`, `p5` (5th percentile), `resamples` and, of a
+    `paired` one, `shuffled`: the mean over pairs that do not belong together.
 
     Intervals are clipped to the metric's bounds.
 
     Args:
         generated: what a generator made, with features where the metric needs them.
         others: what a `set` metric compares with, by name.
-        targets: (N, C, H, W), what a `paired` metric compares with, image by image.
+        targets: what a `paired` metric compares with, image by image; with features where the
+            metric needs them.
 
     Raises:
         NothingMeasured: fewer images than asked for, no features, no other set or targets where
@@ -67,8 +64,14 @@ def measure(
         )
     if metric.kind == "set":
         return _measure_set(metric, use, generated, others)
-    values = _image_values(metric, generated.images[:n], targets)
-    return _over_images(metric, values)
+    images = generated.block(0, n)
+    if metric.kind == "per-image":
+        return over_images(metric, image_values(metric, images))
+    if targets is None:
+        raise NothingMeasured(f"{metric.id} compares with targets, and there are none.")
+    pairs = targets.block(0, n)
+    values = image_values(metric, images, pairs)
+    return over_images(metric, values, shuffled=shuffled_values(metric, images, pairs))
 
 
 def extract(
@@ -187,37 +190,3 @@ def _over_blocks(metric: Metric, estimates: list[Estimate]) -> Estimate:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if len(known) == len(values) else None
-
-
-def _image_values(metric: Metric, images: Tensor, targets: Tensor | None) -> Tensor:
-    """(N,) numbers, one an image."""
-    if metric.kind == "paired":
-        if targets is None:
-            raise NothingMeasured(f"{metric.id} compares with targets, and this task has none.")
-        pairs = targets[: len(images)]
-        if pairs.shape != images.shape:
-            raise NothingMeasured(
-                f"{metric.id} compares images of one shape: the targets are {tuple(pairs.shape)} "
-                f"and the images {tuple(images.shape)}."
-            )
-        values = metric.function(images, pairs)
-    else:
-        values = metric.function(images)
-    if not isinstance(values, Tensor) or values.shape != (len(images),):
-        raise BadSpec(f"{metric.id} is a {metric.kind} metric and must return a number an image.")
-    return values
-
-
-def _over_images(metric: Metric, values: Tensor) -> Estimate:
-    numbers = values.detach().double().cpu().numpy()
-    failed = int((~np.isfinite(numbers)).sum())
-    if failed:
-        reason = f"{metric.id} is not finite for {failed} of {len(numbers)} images."
-        return Estimate(None, None, reason)
-    details: dict[str, float | None] = {
-        "median": float(np.median(numbers)),
-        "p5": float(np.quantile(numbers, 0.05)),
-        "resamples": float(RESAMPLES),
-    }
-    interval = clipped(bootstrap(numbers), metric.bounds)
-    return Estimate(float(numbers.mean()), interval, None, details)

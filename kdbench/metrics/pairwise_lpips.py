@@ -1,6 +1,6 @@
 """Pairwise LPIPS: the mean perceptual distance between the images of a set, exact for any N.
 
-LPIPS is a squared distance in its embedding (`kdbench.metrics.features.lpips_alex`), so its mean
+LPIPS is a squared distance in its embedding (`kdbench.metrics.features.lpips`), so its mean
 over all pairs needs one pass over the images and sums of the embedding's length F (31,872 for
 64 x 64 pixels, about 600,000 for 256 x 256); embeddings of more than a few images are never held.
 """

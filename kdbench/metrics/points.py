@@ -37,6 +37,12 @@ def wasserstein2(generated: ImageSet, reference: ImageSet) -> Estimate:
 
     Raises:
         NothingMeasured: a label is in one set alone, or a point is not finite.
+
+    Blind to what few of few points show: thin tails and small modes.
+
+    >>> x, y = (ImageSet(torch.full((4, 2, 1, 1), side), torch.zeros(4)) for side in (0.0, 3.0))
+    >>> wasserstein2(x, y).value
+    4.242640687119285
     """
     labels = sorted({*generated.labels.tolist(), *reference.labels.tolist()})
     details: dict[str, float | None] = {}

@@ -46,6 +46,11 @@ def precision_of(balls: Neighbours) -> Estimate:
     shrinking raises it. One outlier among the reference images has a ball that takes in much.
 
     The interval is Wilson's for a share of independent images, given the reference.
+
+    >>> import torch
+    >>> real = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> round(precision_of(neighbours(real + 1.5, real, ks=(1,))[1]).value, 2)
+    0.67
     """
     return Estimate(balls.precision, wilson(int(balls.around.count_nonzero()), len(balls.around)))
 
@@ -55,6 +60,11 @@ def recall_of(balls: Neighbours) -> Estimate:
 
     The most sensitive of the four to lost modes and to spread lost within modes. Blind to quality:
     noise and outliers widen the balls and raise it; and to re-weighted modes.
+
+    >>> import torch
+    >>> real = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> round(recall_of(neighbours(real + 1.5, real, ks=(1,))[1]).value, 2)
+    0.67
     """
     return Estimate(balls.recall, None, FROM_BLOCKS)
 
@@ -66,6 +76,11 @@ def density_of(balls: Neighbours) -> Estimate:
     is not better by itself, and spread lost within modes looks like merit. Blind to lost modes.
 
     The interval is Student t over generated images, given the reference.
+
+    >>> import torch
+    >>> real = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> round(density_of(neighbours(real + 1.5, real, ks=(1,))[1]).value, 2)
+    1.0
     """
     counts = balls.around.double() / balls.k
     error = float(counts.std()) / math.sqrt(len(counts))
@@ -82,6 +97,11 @@ def coverage_of(balls: Neighbours) -> Estimate:
 
     Sees lost modes. Blind to spread lost within modes, which can raise it, to re-weighted modes
     and to a few outliers.
+
+    >>> import torch
+    >>> real = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> round(coverage_of(neighbours(real + 1.5, real, ks=(1,))[1]).value, 2)
+    0.67
     """
     return Estimate(balls.coverage, None, FROM_BLOCKS)
 

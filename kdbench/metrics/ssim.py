@@ -87,6 +87,11 @@ def ssim_uniform7(images: Tensor, targets: Tensor) -> Tensor:
 
     Raises:
         NothingMeasured: the images are smaller than the window.
+
+    >>> import torch
+    >>> image = torch.randint(0, 256, (1, 1, 8, 8), dtype=torch.uint8)
+    >>> round(float(ssim_uniform7(image, image)), 9)
+    1.0
     """
     return _mean_similarity(images, targets, UNIFORM, SAMPLE)
 

@@ -48,6 +48,12 @@ def recall_teacher(generated: ImageSet, teacher: ImageSet) -> Estimate:
 
     Raises:
         NothingMeasured: the sets differ in size or are too small, or see `feature_pair`.
+
+    >>> import torch
+    >>> line = torch.arange(12.0)[:, None]
+    >>> student, teacher = (ImageSet(z, torch.zeros(12), z) for z in (line.clamp(max=5), line))
+    >>> recall_teacher(student, teacher).value  # 5 of 12: copies have balls of no size
+    0.4166666666666667
     """
     return Estimate(balls_of(generated, teacher)[K].recall, None, FROM_BLOCKS)
 
@@ -73,6 +79,12 @@ def coverage_teacher(generated: ImageSet, teacher: ImageSet) -> Estimate:
 
     Raises:
         NothingMeasured: the sets differ in size or are too small, or see `feature_pair`.
+
+    >>> import torch
+    >>> line = torch.arange(12.0)[:, None]
+    >>> student, teacher = (ImageSet(z, torch.zeros(12), z) for z in (line + 0.5, line))
+    >>> coverage_teacher(student, teacher).value
+    1.0
     """
     return Estimate(balls_of(generated, teacher)[K].coverage, None, FROM_BLOCKS)
 
@@ -103,6 +115,12 @@ def recall_retention(generated: ImageSet, teacher: ImageSet, again: ImageSet) ->
     Raises:
         NothingMeasured: the sets differ in size or are too small, the ceiling is 0, or see
             `feature_pair`.
+
+    >>> import torch
+    >>> teacher, again = (ImageSet(z, torch.zeros(50), z) for z in torch.randn(2, 50, 4))
+    >>> copy = ImageSet(teacher.images, teacher.labels, teacher.features.clone())
+    >>> recall_retention(copy, teacher, again).value
+    1.0
     """
     return _retained(generated, teacher, again, lambda balls: balls.recall)
 
@@ -128,6 +146,12 @@ def coverage_retention(generated: ImageSet, teacher: ImageSet, again: ImageSet) 
 
     Raises:
         NothingMeasured: as for `recall_retention`.
+
+    >>> import torch
+    >>> teacher, again = (ImageSet(z, torch.zeros(50), z) for z in torch.randn(2, 50, 4))
+    >>> copy = ImageSet(teacher.images, teacher.labels, teacher.features.clone())
+    >>> coverage_retention(copy, teacher, again).value
+    1.0
     """
     return _retained(generated, teacher, again, lambda balls: balls.coverage)
 

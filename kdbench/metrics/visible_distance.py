@@ -42,8 +42,15 @@ def distance(own: Metric) -> Metric:
         "0 if both sets have equal values, however these belong to the images: it is blind to "
         f"everything that `{own.name}` is blind to.\nDetails: `generated` and `reference`, the "
         "mean values; `floor`, the mean distance of two samples of these sizes of the reference's "
-        "distribution; `standard_error`."
+        "distribution; `standard_error`.\n\n"
+        ">>> import torch\n"
+        ">>> from kdbench.metrics.base import ImageSet\n"
+        ">>> images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)\n"
+        ">>> x, y = (ImageSet(part, torch.zeros(20)) for part in (images, images.flip(0)))\n"
+        f">>> {own.name.replace('-', '_')}_distance(x, y).value\n"
+        "0.0\n"
     )
+    measured.__module__ = own.function.__module__
     return metric(
         kind="set",
         name=f"{own.name}-distance",

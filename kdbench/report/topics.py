@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 QUALITY = "Quality"
+MEMORISATION = "Memorisation"
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "What was kept of the teacher": (
@@ -26,7 +27,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "pairwise-lpips",
         "duplicates",
     ),
-    "Memorisation": ("authenticity", "nearest-ratio", "copying-test"),
+    MEMORISATION: ("authenticity", "nearest-ratio", "copying-test"),
 }
 """Metrics by the start of their names, in the order of their columns; all others are quality."""
 

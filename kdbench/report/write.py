@@ -12,11 +12,12 @@ from kdbench.report.comparisons import compare, named_comparisons
 from kdbench.report.escape import file_name
 from kdbench.report.facts import TaskFacts, read_facts
 from kdbench.report.grid import NEIGHBOURS, Grid, make_grid
-from kdbench.report.leaderboard import make_leaderboard
+from kdbench.report.leaderboard import Leaderboard, make_leaderboard
 from kdbench.report.page import Picture, Section, write_page
 from kdbench.report.plots import plot_quality_latency, plot_quality_nfe, save
 from kdbench.report.rows import Row, group_rows
 from kdbench.report.table import to_csv
+from kdbench.report.topics import MEMORISATION
 from kdbench.spec import Comparison, Suite
 from kdbench.store import write_atomically
 
@@ -114,9 +115,14 @@ def _render(task: _Task, artifacts: Path) -> tuple[Section, _Files]:
         grid=picture,
         neighbours=pairs,
         notes=grid.notes,
-        neighbour_notes=near.notes if pairs else (),
+        neighbour_notes=near.notes if pairs or _shows_memorisation(leaderboard) else (),
     )
     return section, files | plot_files | grid_files | pair_files
+
+
+def _shows_memorisation(leaderboard: Leaderboard) -> bool:
+    """Whether scores are shown that mean nothing without the neighbours themselves."""
+    return MEMORISATION in {topic for topic, _ in leaderboard.topics}
 
 
 def _compare(task: _Task) -> ComparisonTables | None:

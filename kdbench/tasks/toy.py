@@ -91,7 +91,18 @@ def draw(labels: Tensor, generator: torch.Generator, *, balanced: bool = False) 
     source="Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761; the share is kdbench's own",
 )
 def modes_covered_metric(generated: ImageSet) -> Estimate:
-    """How many of the 8 + 25 modes are covered; the modes are known, so no reference is needed."""
+    """How many of the 8 + 25 modes are covered; the modes are known, so no reference is needed.
+
+    Blind to how often a mode comes, and to what lies between modes.
+
+    Args:
+        generated: images (N, 2, 1, 1), float32, and labels.
+
+    >>> labels = torch.arange(4000) % 2
+    >>> points = draw(labels, torch.Generator().manual_seed(0))
+    >>> modes_covered_metric(ImageSet(points, labels)).value
+    33.0
+    """
     covered = sum(
         modes_covered(generated.images[generated.labels == label].flatten(1), centres, std=STD)
         for label, centres in MODES.items()

@@ -11,7 +11,7 @@ from torch import Tensor
 from kdbench.metrics.base import ImageSet
 from kdbench.metrics.features.base import Extractor
 from kdbench.metrics.features.inception import Inception
-from kdbench.metrics.features.lpips_alex import build, linear_weights
+from kdbench.metrics.features.lpips import ALEX, build, linear_weights
 from kdbench.metrics.features.resize import Preparation, tf1_bilinear
 
 
@@ -45,5 +45,5 @@ def random_lpips() -> tuple[Extractor, Any]:
     torch.manual_seed(5)
     peer = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
     trunk = {f"features.{n.split('.', 1)[1]}": v for n, v in peer.net.state_dict().items()}
-    linear = torch.load(linear_weights(), map_location="cpu", weights_only=True)
-    return Extractor("lpips-alex@1:random", build(trunk, linear)), peer
+    linear = torch.load(linear_weights(ALEX), map_location="cpu", weights_only=True)
+    return Extractor("lpips-alex@1:random", build(ALEX, trunk, linear)), peer

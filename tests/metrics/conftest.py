@@ -1,14 +1,18 @@
-"""Image sets whose images do not matter, only what an extractor would say of them."""
+"""Image sets of features alone; and lets the tests here import `photographs`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from kdbench.metrics.base import ImageSet
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 MakeSet = Callable[..., ImageSet]
 

@@ -12,7 +12,8 @@ from kdbench.metrics.collection import measure_images
 from kdbench.metrics.features.base import Extractor, shared_extractor
 from kdbench.tasks.digits import Digits
 
-METRICS = ["fd", "kid-stratified", "recall", "coverage", "class-accuracy", "psnr"]
+PAIRED = ["psnr", "feature-cosine", "feature-cosine[digits-aux]"]
+METRICS = ["fd", "kid-stratified", "recall", "coverage", "class-accuracy", *PAIRED]
 
 
 def test_values_equal_those_of_each_metric_alone() -> None:
@@ -24,7 +25,12 @@ def test_values_equal_those_of_each_metric_alone() -> None:
     }
     together = measure_images(METRICS, other.images[:500], **given, targets=real.images)  # type: ignore[arg-type]
     assert list(together) == [f"{name}@1" for name in METRICS]
-    for name in METRICS[:-1]:
+    for name in PAIRED:
+        found = together[f"{name}@1"]
+        assert found.value is not None, found.reason
+        assert found.details["shuffled"] == pytest.approx(found.value, abs=0.5)
+    assert together["feature-cosine@1"].value != together[f"{PAIRED[-1]}@1"].value
+    for name in METRICS[: -len(PAIRED)]:
         alone = measure_images([name], other.images[:500], **given)  # type: ignore[arg-type]
         assert alone[f"{name}@1"].value == together[f"{name}@1"].value is not None
     accuracy = together["class-accuracy@1"].value
@@ -44,13 +50,14 @@ def test_each_set_meets_the_extractor_once(monkeypatch: pytest.MonkeyPatch, tmp_
     images = torch.randint(0, 256, (250, 1, 8, 8), dtype=torch.uint8)
     for _ in range(2):
         measure_images(
-            ["fd", "kid", "recall", "precision"],
+            ["fd", "kid", "recall", "precision", "feature-cosine"],
             images,
             others={"reference": images.flip(0)},
+            targets=images.flip(1),
             extractor="digits-cnn",
             cache=tmp_path,
         )
-    assert len(asked) == 2  # the two sets of the first call; the second finds them kept
+    assert len(asked) == 3  # the three sets of the first call; the second finds them kept
 
 
 def test_reasons_stand_where_values_cannot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def test_names() -> None:
     found += [module.fd_teacher, module.fd_infinity]
     assert [one.id for one in found[4:]] == ["fd-teacher@1", "fd-infinity@1"]
     assert all(one.needs_features and one.higher_is_better is False for one in found)
-    assert all("Blind to" in (one.__doc__ or "") for one in found if one is not fd_teacher)
+    cut = f"{module.PERMUTATIONS} permutations of 20 groups in {module.PARTS} parts"
+    assert cut in fd_infinity.protocol
+    assert all("Blind to" in (one.__doc__ or "") for one in found)
 
 
 def test_reports_plain_corrected_and_error(image_set: Any) -> None:

@@ -47,7 +47,10 @@ def test_finds_the_class_that_moved(image_set: Any) -> None:
     assert found.value == frechet_distance(x[labels == 1], y[labels == 1])
     assert found.interval.low < found.value < found.interval.high
     assert found.interval.method == "bonferroni"
-    assert found.details["standard_error"] == found.details["class-1-standard_error"]
+    error = found.details["standard_error"]
+    assert error == found.details["class-1-standard_error"]
+    # Student t with 19 degrees of freedom at 1 - 0.025/3.
+    assert found.interval.high == pytest.approx(found.value + 2.6251059 * error, rel=1e-6)
 
 
 def test_sees_what_the_whole_set_hides(image_set: Any) -> None:

@@ -87,11 +87,29 @@ def test_statistics_of_lasting_sets_are_kept(tmp_path: Path) -> None:
         made.append(1)
         return {"total": torch.ones(1)}
 
-    for lasting, expected in ((True, 1), (False, 3)):
-        for _ in range(2):
-            one = Images(images(0).images, torch.zeros(10).long(), lasting=lasting)
-            one.seen_by(extractor, Cache(tmp_path)).kept("total@1", make)
-        assert len(made) == expected
+    for judge in (extractor, None):
+        made.clear()
+        for lasting, expected in ((True, 1), (False, 3)):
+            for _ in range(2):
+                one = Images(images(0).images, torch.zeros(10).long(), lasting=lasting)
+                one.seen_by(judge, Cache(tmp_path)).kept("total@1", make)
+            assert len(made) == expected
+
+
+def test_targets_are_seen_by_the_same_extractor() -> None:
+    network, targets = Counting(), images(5)
+    sets = ImageSets(images(0), {"teacher": lambda: targets}, targets=targets)
+    extractor = Extractor("counting@1:0", network)
+    generated, others = sets.of(("teacher",), extractor)
+    seen = sets.targets_of(extractor)
+    assert seen is others["teacher"]
+    assert network.calls == 2
+    assert seen.features is not None
+    assert torch.equal(seen.features, generated.features + 5)  # type: ignore[operator]
+    plain = sets.targets_of(None)
+    assert plain is not None
+    assert plain.features is None
+    assert ImageSets(images(0), {}).targets_of(extractor) is None
 
 
 def test_labels_do_not_touch_features_but_do_touch_statistics(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from kdbench.metrics import neighbours as neighbours_module
 from kdbench.metrics.base import Estimate, ImageSet, Metric, Use, metric
 from kdbench.metrics.classes import class_accuracy
 from kdbench.metrics.fd import fd
+from kdbench.metrics.feature_cosine import feature_cosine
 from kdbench.metrics.intervals import normal_interval
 from kdbench.metrics.measure import extract, measure
 from kdbench.metrics.neighbours import precision, recall
@@ -113,15 +114,25 @@ def test_paired_metrics_meet_their_own_targets() -> None:
     draw = torch.Generator().manual_seed(0)
     targets = torch.randint(256, (30, 1, 8, 8), generator=draw, dtype=torch.uint8)
     images = ImageSet(targets[:20].clone(), torch.zeros(20).long())
-    exact = run(psnr, images, n=20, targets=targets)
-    shuffled = run(psnr, images, n=20, targets=targets.flip(0))
+    labels = torch.zeros(30).long()
+    exact = run(psnr, images, n=20, targets=ImageSet(targets, labels))
+    foreign = run(psnr, images, n=20, targets=ImageSet(targets.flip(0), labels))
     assert exact.value == pytest.approx(58.92, abs=0.01)
-    assert shuffled.value < 15
+    assert foreign.value < 15
+    assert exact.details["shuffled"] == pytest.approx(foreign.value, abs=1)
+
+
+def test_paired_metrics_of_features_are_given_features(image_set: Any) -> None:
+    x, y = image_set(torch.randn(40, 8)), image_set(torch.randn(50, 8))
+    found = run(feature_cosine, x, n=40, targets=y)
+    expected = torch.cosine_similarity(x.features, y.features[:40]).mean()
+    assert found.value == pytest.approx(float(expected), abs=1e-6)
+    assert found.details["shuffled"] != found.value
 
 
 def test_missing_pieces_are_named(image_set: Any) -> None:
     plain, x = image_set(n=20), image_set(torch.rand(20, 3))
-    short = torch.zeros(10, 1, 8, 8, dtype=torch.uint8)
+    short = image_set(n=10)
     cases: list[tuple[dict[str, Any], str]] = [
         ({"metric": fd, "generated": plain, "n": 20, "reference": x}, "needs features"),
         ({"metric": fd, "generated": x, "n": 20}, "none was given"),
@@ -130,7 +141,8 @@ def test_missing_pieces_are_named(image_set: Any) -> None:
         ({"metric": fd, "generated": x, "n": 11, "blocks": 2, "reference": x}, "22 images"),
         ({"metric": fd, "generated": x, "n": 1, "reference": x}, "at least 2"),
         ({"metric": precision, "generated": x, "n": 20, "reference": x.block(0, 9)}, "9 images"),
-        ({"metric": psnr, "generated": plain, "n": 20}, "no targets|has none"),
+        ({"metric": psnr, "generated": plain, "n": 20}, "there are none"),
+        ({"metric": feature_cosine, "generated": x, "n": 20, "targets": plain}, "needs features"),
         ({"metric": psnr, "generated": plain, "n": 20, "targets": short}, "of one shape"),
         ({"metric": brightness, "generated": plain, "n": 1}, "at least 2"),
     ]

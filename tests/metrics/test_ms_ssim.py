@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from photographs import noisy_pairs
 from scipy import ndimage, signal
 from torch import Tensor
 
@@ -17,10 +16,6 @@ from kdbench.errors import NothingMeasured
 from kdbench.metrics import ms_ssim as module
 from kdbench.metrics import ssim as single_scale
 from kdbench.metrics.ms_ssim import SMALLEST, WEIGHTS
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from photographs import noisy_pairs
 
 ms_ssim: Any = module.ms_ssim
 ssim: Any = single_scale.ssim

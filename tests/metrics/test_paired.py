@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from photographs import noisy_pairs
 from skimage import metrics
 
 from kdbench.metrics import paired
 from kdbench.metrics.base import ImageSet, Use
 from kdbench.metrics.measure import measure
 from kdbench.metrics.paired import PSNR_CAP_DB
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from photographs import noisy_pairs
 
 psnr: Any = paired.psnr
 l1: Any = paired.l1
@@ -95,8 +90,8 @@ def test_chunks_do_not_matter_and_nothing_is_changed(metric: Any) -> None:
 
 def test_measured_over_images() -> None:
     images, targets = noisy_pairs(32, 1, n=12)
-    generated = ImageSet(images, torch.zeros(12, dtype=torch.int64))
-    estimate = measure(paired.l1, use=Use("l1@1", n=12), generated=generated, targets=targets)
+    own, other = (ImageSet(x, torch.zeros(12, dtype=torch.int64)) for x in (images, targets))
+    estimate = measure(paired.l1, use=Use("l1@1", n=12), generated=own, targets=other)
     values = l1(images, targets)
     assert estimate.value == pytest.approx(float(values.mean()))
     assert estimate.interval is not None

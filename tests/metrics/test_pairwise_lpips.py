@@ -13,7 +13,7 @@ from kdbench.errors import NothingMeasured, WeightsError
 from kdbench.metrics import pairwise_lpips as module
 from kdbench.metrics.base import ImageSet, Use
 from kdbench.metrics.features.base import Extractor
-from kdbench.metrics.features.lpips_alex import build, linear_weights
+from kdbench.metrics.features.lpips import ALEX, build, linear_weights
 from kdbench.metrics.measure import measure
 from kdbench.metrics.pairwise import CHUNK
 
@@ -37,7 +37,9 @@ def peer() -> Any:
 def asked(peer: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of all batches that the extractor, which has the peer's trunk, was asked for."""
     trunk = {f"features.{n.split('.', 1)[1]}": v for n, v in peer.net.state_dict().items()}
-    network = build(trunk, torch.load(linear_weights(), map_location="cpu", weights_only=True))
+    network = build(
+        ALEX, trunk, torch.load(linear_weights(ALEX), map_location="cpu", weights_only=True)
+    )
     sizes: list[int] = []
 
     class Watched(torch.nn.Module):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from photographs import noisy_pairs, photograph
 from PIL import Image
 from skimage import color
 
@@ -18,10 +17,6 @@ from kdbench.metrics import paired
 from kdbench.metrics import ssim as similarity
 from kdbench.metrics.luma import luma, studio_luma
 from kdbench.metrics.restoration import MATLAB_Y, NTIRE, RESTORATION, RGB
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from photographs import noisy_pairs, photograph
 
 psnr: Any = paired.psnr
 ssim: Any = similarity.ssim

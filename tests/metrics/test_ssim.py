@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from photographs import noisy_pairs, photograph
 from skimage import metrics
 from torch import Tensor
 
 from kdbench.errors import NothingMeasured
 from kdbench.metrics import ssim as module
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from photographs import noisy_pairs, photograph
 
 ssim: Any = module.ssim
 ssim_uniform7: Any = module.ssim_uniform7

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from photographs import NAMES, photograph
 from scipy import stats
 from skimage import color, feature, filters
 from skimage.filters import rank
@@ -24,10 +23,6 @@ from kdbench.metrics import visible_texture as texture
 from kdbench.metrics.base import ImageSet, Use
 from kdbench.metrics.luma import luma
 from kdbench.metrics.measure import measure
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from photographs import NAMES, photograph
 
 to: Any = color
 edges: Any = filters

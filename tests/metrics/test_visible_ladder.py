@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from photographs import NAMES, photograph
 from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
@@ -22,10 +21,6 @@ from kdbench.metrics import visible_spectrum as spectrum
 from kdbench.metrics import visible_texture as texture
 from kdbench.metrics.base import ImageSet
 from kdbench.metrics.luma import luma
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from photographs import NAMES, photograph
 
 
 def picture(image: Tensor) -> Image.Image:
