@@ -25,11 +25,11 @@ ROOMS = (
     ("store", "plan"),
     ("external_weights", "weights", "fetch"),
     ("tasks", "generators", "training", "metrics", "costs"),
-    ("keys", "stages", "scoring", "costing", "runner"),
+    ("keys", "stages", "scoring", "costing", "runner", "evaluating", "blind"),
     ("engines",),
     ("report", "doctor"),
-    ("screen", "running", "reporting"),
-    ("cli",),
+    ("screen", "running", "reporting", "run_screen", "evaluation_screen", "options"),
+    ("cli", "eval_command"),
     ("__main__",),
 )
 """From the ground up; a room imports from its own line and from those above it in this list."""

@@ -119,7 +119,7 @@ def test_every_external_file_has_its_hash_in_its_published_name() -> None:
     """As PyTorch and OpenAI name them; DINOv2's has none."""
     found = {c.name: c for c in map(cards.load, cards) if c.external is not None}
     assert set(found) == {
-        *("alexnet", "vgg16", "inception-v3-compat"),
+        *("alexnet", "vgg16", "squeezenet1_1", "inception-v3-compat"),
         *("clip-vit-b32", "clip-vit-l14-336", "dinov2-vit-l14"),
     }
     for name, card in found.items():

@@ -103,8 +103,9 @@ class Metric:
 
     A `set` metric is called with the generated set and those that `sets` names, in that order,
     and returns an `Estimate`; a `per-image` one with images (N, C, H, W) and returns N numbers; a
-    `paired` one with images and targets of the same shape and returns N numbers. The harness
-    makes mean, interval and n of the latter two.
+    `paired` one with images and targets of the same shape and returns N numbers; where these two
+    need features, (N, D), they are given those in place of images. The harness makes mean,
+    interval and n of both.
     """
 
     function: Callable[..., Estimate | Tensor]

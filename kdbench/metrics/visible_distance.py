@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kdbench.errors import NothingMeasured
-from kdbench.metrics.base import Estimate, ImageSet, Metric, metric
+from kdbench.metrics.base import Estimate, ImageSet, Metric, Tensors, metric
 from kdbench.metrics.group_jackknife import GROUPS, Replicates, deal
 
 
@@ -112,7 +112,11 @@ def floor(y: Tensor, *, n: int) -> float:
 @lru_cache(maxsize=16)
 def _values(own: Metric, images: ImageSet) -> Tensor:
     """(N,) values of these very images, kept for the next generator that is compared with them."""
-    values = cast(Tensor, own.function(images.images)).double()
+
+    def make() -> Tensors:
+        return {"values": cast(Tensor, own.function(images.images)).double()}
+
+    values = images.kept(f"values-{own.id}", make)["values"]
     if not values.isfinite().all():
         raise NothingMeasured(f"{own.id} is not finite for some images.")
     return values

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from kdbench.metrics.base import ImageSet
-from kdbench.metrics.features.base import Extractor
+from kdbench.metrics.features.base import Extractor, read_state
 from kdbench.metrics.features.inception import Inception
-from kdbench.metrics.features.lpips import ALEX, build, linear_weights
+from kdbench.metrics.features.lpips import ALEX, Trunk, build, linear_weights
 from kdbench.metrics.features.resize import Preparation, tf1_bilinear
 
 
@@ -39,11 +39,11 @@ def random_inception() -> Extractor:
     return Extractor("inception-v3-compat@1:random", network)
 
 
-def random_lpips() -> tuple[Extractor, Any]:
+def random_lpips(trunk: Trunk = ALEX) -> tuple[Extractor, Any]:
     """Our embedding and the package's network, with one random trunk."""
     lpips = pytest.importorskip("lpips")
     torch.manual_seed(5)
-    peer = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    trunk = {f"features.{n.split('.', 1)[1]}": v for n, v in peer.net.state_dict().items()}
-    linear = torch.load(linear_weights(ALEX), map_location="cpu", weights_only=True)
-    return Extractor("lpips-alex@1:random", build(ALEX, trunk, linear)), peer
+    peer = lpips.LPIPS(net=trunk.name, pnet_rand=True, verbose=False)
+    state = {f"features.{n.split('.', 1)[1]}": v for n, v in peer.net.state_dict().items()}
+    network = build(trunk, state, read_state(linear_weights(trunk)))
+    return Extractor(f"lpips-{trunk.name}@1:random", network), peer

@@ -53,7 +53,7 @@ def test_each_set_meets_the_extractor_once(monkeypatch: pytest.MonkeyPatch, tmp_
             ["fd", "kid", "recall", "precision", "feature-cosine"],
             images,
             others={"reference": images.flip(0)},
-            targets=images.flip(1),
+            targets=images.flip(2),
             extractor="digits-cnn",
             cache=tmp_path,
         )

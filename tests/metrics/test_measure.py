@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from kdbench.errors import BadSpec, NothingMeasured
-from kdbench.metrics import neighbours as neighbours_module
+from kdbench.metrics import prdc
 from kdbench.metrics.base import Estimate, ImageSet, Metric, Use, metric
 from kdbench.metrics.classes import class_accuracy
 from kdbench.metrics.fd import fd
 from kdbench.metrics.feature_cosine import feature_cosine
 from kdbench.metrics.intervals import normal_interval
 from kdbench.metrics.measure import extract, measure
-from kdbench.metrics.neighbours import precision, recall
 from kdbench.metrics.paired import psnr
+from kdbench.metrics.prdc import precision, recall
 
 
 @metric(kind="set", higher_is_better=None, bounds=(0.0, 10.0), sets=())
@@ -74,18 +74,18 @@ def test_equal_n_cuts_the_reference_and_shares_one_pass(
     image_set: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, int]] = []
-    genuine = neighbours_module.neighbours
+    genuine = prdc.neighbours
 
-    def counted(x: Tensor, y: Tensor) -> neighbours_module.Neighbours:
+    def counted(x: Tensor, y: Tensor, **settings: Any) -> Any:
         sizes.append((len(x), len(y)))
-        return genuine(x, y)
+        return genuine(x, y, **settings)
 
-    monkeypatch.setattr(neighbours_module, "neighbours", counted)
+    monkeypatch.setattr(prdc, "neighbours", counted)
     x, y = image_set(torch.rand(60, 3)), image_set(torch.rand(50, 3))
     precise, recalled = (run(m, x, n=20, blocks=3, reference=y) for m in (precision, recall))
     assert sizes == [(20, 20)] * 3
-    real = y.features[:20].double()
-    expected = [genuine(x.features[i : i + 20].double(), real) for i in (0, 20, 40)]
+    real = y.features[:20]
+    expected = [genuine(x.features[i : i + 20], real)[5] for i in (0, 20, 40)]
     assert precise.value == pytest.approx(sum(e.precision for e in expected) / 3)
     assert recalled.value == pytest.approx(sum(e.recall for e in expected) / 3)
     assert 0 <= recalled.interval.low <= recalled.value <= recalled.interval.high <= 1
@@ -93,7 +93,7 @@ def test_equal_n_cuts_the_reference_and_shares_one_pass(
 
 def test_one_block_without_an_interval_says_why(image_set: Any) -> None:
     estimate: Any = run(
-        precision, image_set(torch.rand(20, 3)), n=20, reference=image_set(torch.rand(20, 3))
+        recall, image_set(torch.rand(20, 3)), n=20, reference=image_set(torch.rand(20, 3))
     )
     assert estimate.interval is None
     assert "two blocks" in estimate.reason
@@ -135,7 +135,7 @@ def test_missing_pieces_are_named(image_set: Any) -> None:
     short = image_set(n=10)
     cases: list[tuple[dict[str, Any], str]] = [
         ({"metric": fd, "generated": plain, "n": 20, "reference": x}, "needs features"),
-        ({"metric": fd, "generated": x, "n": 20}, "none was given"),
+        ({"metric": fd, "generated": x, "n": 20}, "not given: reference"),
         ({"metric": fd, "generated": x, "n": 20, "reference": plain}, "reference images have no"),
         ({"metric": fd, "generated": x, "n": 21, "reference": x}, "only 20 were generated"),
         ({"metric": fd, "generated": x, "n": 11, "blocks": 2, "reference": x}, "22 images"),
@@ -165,7 +165,7 @@ def test_values_that_are_not_finite_are_no_measurement(image_set: Any) -> None:
 
 def test_functions_that_break_their_kind_are_bad_specs(image_set: Any) -> None:
     scalar = replace(brightness, function=lambda images: images.double().mean())
-    one: Any = lambda generated, reference: 1.0  # noqa: E731
+    one: Any = lambda generated: 1.0  # noqa: E731
     number = replace(first_feature, function=one)
     for wrong in (scalar, number):
         with pytest.raises(BadSpec, match="must return"):

@@ -27,12 +27,24 @@ ALIASES = {
     "modes-covered@1": "counts the modes of the task `toy` in the plane",
     "wasserstein2@1": "compares points of the plane",
 }
-"""Set metrics that have no row of their own."""
+"""Set metrics that the mixture could show to, or nearly so, and that have no row of their own."""
+PIXELS = "looks at pixels, of which a point has none"
 
 
 def rows() -> list[Metric]:
     """Every registered set metric that the mixture can show to, by name."""
-    metrics = [shared_metric(name) for name in registry.metrics if name not in ALIASES]
+    return [metric for metric in set_metrics() if metric.id not in left_out()]
+
+
+def left_out() -> dict[str, str]:
+    """Set metrics without a row, and why."""
+    pixels = {metric.id: PIXELS for metric in set_metrics() if not metric.needs_features}
+    return pixels | ALIASES
+
+
+def set_metrics() -> list[Metric]:
+    """Every registered set metric."""
+    metrics = [shared_metric(name) for name in registry.metrics]
     return [metric for metric in metrics if metric.kind == "set"]
 
 
@@ -50,7 +62,7 @@ def main(write: Path | None, names: tuple[str, ...]) -> None:
         )
     page = write_page(
         responses,
-        aliases=ALIASES,
+        aliases=left_out(),
         setting={
             "command": "python -m kdbench.metrics.blindness --write docs/failures.md",
             "dimensions": DIMENSIONS,

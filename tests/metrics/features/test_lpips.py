@@ -21,7 +21,6 @@ from kdbench.metrics.features.lpips import (
     linear_weights,
 )
 from kdbench.store import sha256_file
-from kdbench.weights import cards
 
 lpips = pytest.importorskip("lpips")
 
@@ -129,13 +128,6 @@ def test_linear_weights_are_the_published_ones(trunk: Trunk) -> None:
     assert sha256_file(linear_weights(trunk)) == trunk.linear_sha256
     assert len(linear(trunk)) == len(trunk.taps)
     assert all(value.min() >= 0 for value in linear(trunk).values())
-
-
-def test_published_trunks_are_those_of_the_package(trunk: Trunk) -> None:
-    """torch's hub names a file by the first eight digits of its hash."""
-    card = cards.load(trunk.weights)
-    assert card.external is not None
-    assert card.external.file.endswith(f"-{card.sha256[:8]}.pth")
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
