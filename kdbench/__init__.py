@@ -10,9 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kdbench.evaluating.evaluate import evaluate
     from kdbench.generators.base import Generator, Inputs
     from kdbench.metrics.base import Estimate, ImageSet, Metric, Use, metric
-    from kdbench.metrics.collection import measure_images
+    from kdbench.metrics.collection import Measured, measure_images
+    from kdbench.metrics.nearest_images import closest_pairs
     from kdbench.record import Record
     from kdbench.report.results import load_results
     from kdbench.spec import Arm, Budget, Pair, Spec, Suite
@@ -37,7 +39,10 @@ _HOMES = {
     "Suite": "kdbench.spec",
     "Task": "kdbench.tasks.base",
     "Use": "kdbench.metrics.base",
+    "evaluate": "kdbench.evaluating.evaluate",
     "load_results": "kdbench.report.results",
+    "Measured": "kdbench.metrics.collection",
+    "closest_pairs": "kdbench.metrics.nearest_images",
     "measure_images": "kdbench.metrics.collection",
     "metric": "kdbench.metrics.base",
 }
@@ -50,6 +55,7 @@ __all__ = [
     "Generator",
     "ImageSet",
     "Inputs",
+    "Measured",
     "Method",
     "Metric",
     "Pair",
@@ -60,6 +66,8 @@ __all__ = [
     "Suite",
     "Task",
     "Use",
+    "closest_pairs",
+    "evaluate",
     "load_results",
     "measure_images",
     "metric",

@@ -25,7 +25,7 @@ from kdbench.metrics.base import (
 from kdbench.metrics.cache import Cache
 from kdbench.metrics.features.base import Extractor, shared_extractor
 from kdbench.metrics.image_sets import Images, ImageSets
-from kdbench.metrics.measure import measure
+from kdbench.metrics.measure import drawn, measure
 from kdbench.metrics.naming import judge_of, measured_name, parse_use, shared_metric
 from kdbench.metrics.nearest_images import closest_pairs
 from kdbench.record import Score
@@ -33,6 +33,9 @@ from kdbench.record import Split as SplitName
 from kdbench.spec import content_key
 from kdbench.stages import Samples, shared_task
 from kdbench.tasks.base import Task
+
+REAL: frozenset[SetName] = frozenset({"reference", "train"})
+"""Sets of which a part can stand for the whole."""
 
 WORDS: dict[SetName, str] = {
     "reference": "the split's real images",
@@ -99,7 +102,8 @@ def _uses(task: Task, extra: tuple[str, ...]) -> list[Use]:
 def extra_use(task: Task, name: str) -> Use:
     """A metric on all of a task's images, in as many blocks as sets of equal size ask for."""
     use = parse_use(name, n=task.n)
-    if not shared_metric(use.metric).equal_n:
+    metric = shared_metric(use.metric)
+    if not metric.equal_n or "reference" not in metric.sets:
         return use
     n = min(task.n, len(task.split("held-out")))
     return Use(use.metric, n=n, blocks=task.n // n, extractor=use.extractor)
@@ -180,6 +184,8 @@ class _Scorer:
         sets, seen = self._images(split), extractor if metric.needs_features else None
         try:
             generated, others = sets.of(metric.sets, seen)
+            if metric.equal_n:
+                others = {name: _fitting(use, name, one) for name, one in others.items()}
             targets = sets.targets_of(seen) if metric.kind == "paired" else None
             return measure(metric, use=use, generated=generated, others=others, targets=targets)
         except NothingMeasured as error:
@@ -227,9 +233,19 @@ class _Scorer:
             parts.append("against the teacher's image of the same input")
         if metric.sets not in ((), ("reference",)):
             parts.append("against " + " and ".join(WORDS[name] for name in metric.sets))
+        if metric.equal_n and any(
+            len(self.task.split(split if name == "reference" else name)) > use.n
+            for name in REAL.intersection(metric.sets)
+        ):
+            parts.append(f"{use.n} real images drawn by label")
         if metric.protocol:
             parts.append(metric.protocol)
         return ", ".join(parts)
+
+
+def _fitting(use: Use, name: SetName, images: ImageSet) -> ImageSet:
+    """As many real images as a block of generated ones has."""
+    return drawn(images, use.n) if name in REAL and len(images) > use.n else images
 
 
 def _needs_teacher(metric: Metric) -> bool:

@@ -30,3 +30,9 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_nothing_is_left_to_fill_in() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert not re.search(r"QUICK_|TODO|TBD", text)
+
+
+def test_the_page_of_speeds_has_been_measured() -> None:
+    page = (ROOT / "docs" / "speed.md").read_text("utf-8")
+    assert "| what | kdbench | peer | ratio | goal |" in page
+    assert page.count("**") >= 16

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -47,6 +48,11 @@ class ImageSet:
     keep: Keep | None = None
     """Where statistics of a set that many generators are compared with are kept between runs."""
 
+    remembered: WeakKeyDictionary[ImageSet, dict[Hashable, Any]] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
+    """What `kdbench.metrics.remembered` keeps, by the other set of a comparison or this one."""
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -63,12 +69,15 @@ class ImageSet:
         """Images `start` to `stop` − 1 as a set of their own; the set itself if that is all."""
         if start == 0 and stop == len(self):
             return self
-        part = slice(start, stop)
+        return self.take(slice(start, stop))
+
+    def take(self, rows: slice | Tensor) -> ImageSet:
+        """Some of the images as a set of their own."""
         return ImageSet(
-            self.images[part],
-            self.labels[part],
-            None if self.features is None else self.features[part],
-            None if self.logits is None else self.logits[part],
+            self.images[rows],
+            self.labels[rows],
+            None if self.features is None else self.features[rows],
+            None if self.logits is None else self.logits[rows],
         )
 
 
@@ -120,6 +129,7 @@ class Metric:
     extractor: str | None
     equal_n: bool
     few: int
+    needs_labels: bool
     protocol: str
     source: str
 
@@ -154,6 +164,7 @@ def metric(
     extractor: str | None = None,
     equal_n: bool = False,
     few: int = 0,
+    needs_labels: bool = False,
     protocol: str = "",
     source: str = "",
 ) -> Callable[[Callable[..., Estimate | Tensor]], Metric]:
@@ -173,6 +184,7 @@ def metric(
             image chunk, names it here and does not need features.
         equal_n: whether all sets must have the same size (nearest-neighbour metrics).
         few: with fewer images in any set, the value is marked.
+        needs_labels: whether it would be another metric without the labels that were asked for.
         protocol: settings that a value depends on; compared literally.
         source: paper and equation, or library.
 
@@ -199,6 +211,7 @@ def metric(
             extractor=extractor or (TASK_EXTRACTOR if needs_features else None),
             equal_n=equal_n,
             few=few,
+            needs_labels=needs_labels,
             protocol=protocol,
             source=source,
         )

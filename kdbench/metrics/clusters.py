@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
 
 import torch
 from scipy import stats
@@ -15,6 +14,7 @@ from kdbench.errors import NothingMeasured
 from kdbench.metrics.base import Estimate, ImageSet, Tensors, metric
 from kdbench.metrics.distances import nearest
 from kdbench.metrics.feature_pair import checked_features, feature_pair
+from kdbench.metrics.remembered import remembered
 from kdbench.seeds import seed
 
 MOST_CELLS = 100
@@ -99,11 +99,12 @@ def halves(n: int) -> tuple[Tensor, Tensor]:
     return order[: n // 2], order[n // 2 :]
 
 
-@lru_cache(maxsize=8)
+@remembered
 def cell_centres(images: ImageSet, count: int, *, half: bool = False) -> Tensor:
     """(count or fewer, D), float32: centres of the k-means cells of a set, always the same ones.
 
-    There are fewer than `count` only where the set has fewer distinct images.
+    There are fewer than `count` only where the set has fewer distinct images. k-means works
+    on a float64 copy of the features: 820 MB for 50,000 x 2,048.
 
     Args:
         images: features (N, D), float32.
@@ -115,10 +116,16 @@ def cell_centres(images: ImageSet, count: int, *, half: bool = False) -> Tensor:
     """
 
     def make() -> Tensors:
-        features = checked_features(images, "reference").double()
-        rows = (features[halves(len(features))[0]] if half else features).numpy()
-        state = seed("cells", count) % 2**32
-        means = KMeans(min(count, len(rows)), n_init=1, max_iter=ITERATIONS, random_state=state)
+        features = checked_features(images, "reference")
+        seen = features[halves(len(features))[0]] if half else features
+        rows = seen.to(torch.float64, copy=True).numpy()
+        means = KMeans(
+            min(count, len(rows)),
+            n_init=1,
+            max_iter=ITERATIONS,
+            random_state=seed("cells", count) % 2**32,
+            copy_x=False,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct images than cells
             means.fit(rows)

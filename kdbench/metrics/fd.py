@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import add
 
 import numpy as np
@@ -21,6 +21,7 @@ from kdbench.metrics.frechet import (
     jackknifed_together,
 )
 from kdbench.metrics.group_jackknife import GROUPS, Replicates, check_paired, deal
+from kdbench.metrics.remembered import remembered
 from kdbench.seeds import seed
 
 FEW = 5_000
@@ -84,6 +85,7 @@ def frechet_metric(
         bounds=(0.0, None),
         needs_features=True,
         extractor=extractor,
+        few=few,
         protocol=PROTOCOL,
         source=source,
     )
@@ -227,7 +229,7 @@ def _mean_distance(own: list[Gaussian], other: list[Gaussian], size: int) -> flo
     return float(np.mean([distance(joined(own, i), joined(other, i)) for i in range(PARTS)]))
 
 
-@lru_cache(maxsize=4)
+@remembered
 def fitted(images: ImageSet) -> Gaussian:
     """The Gaussian of these very images, kept for every distance to them.
 
@@ -246,7 +248,7 @@ def fitted(images: ImageSet) -> Gaussian:
     return Gaussian(n, lambda: rows, Moments(n, **images.kept("moments@1", make)))
 
 
-@lru_cache(maxsize=8)
+@remembered
 def compared(generated: ImageSet, reference: ImageSet) -> Replicates:
     """The distance between two sets and its two-sided jackknife, kept for every metric of them.
 

@@ -18,6 +18,7 @@ from kdbench.metrics.worst_class import worst_class
     name="fd-worst-class",
     bounds=(0.0, None),
     needs_features=True,
+    needs_labels=True,
     protocol=f"{PROTOCOL}; largest of all classes, Bonferroni",
     source=SOURCE,
 )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kdbench.errors import NothingMeasured
 from kdbench.metrics.base import Estimate, ImageSet
-from kdbench.metrics.intervals import t_interval
+from kdbench.metrics.intervals import ROUNDING, t_interval
 from kdbench.seeds import seed
 
 GROUPS = 20
@@ -74,7 +74,7 @@ class Replicates:
         if error is None:
             return Estimate(self.value, None, self.reason, dict(details))
         found: dict[str, float | None] = {**details, "standard_error": error}
-        if error == 0:
+        if error <= ROUNDING * abs(self.value):
             reason = "No interval: the value is the same whichever images are left out."
             return Estimate(self.value, None, reason, found)
         interval = t_interval(self.value, error, df=GROUPS - 1, method="jackknife")

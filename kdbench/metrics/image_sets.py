@@ -56,7 +56,7 @@ class Images:
             self.labels,
             seen.get("features"),
             seen.get("logits"),
-            keep if self.lasting else None,
+            keep if self.lasting and cache.folder else None,
         )
 
     def _features(self, extractor: Extractor, cache: Cache) -> Tensors:
@@ -65,6 +65,8 @@ class Images:
             found = {"features": seen.features, "logits": seen.logits}
             return {name: tensor for name, tensor in found.items() if tensor is not None}
 
+        if cache.folder is None:  # then nobody needs the hash of all images
+            return make()
         return cache.tensors("features", self.content, extractor.id, make=make)
 
 

@@ -19,6 +19,8 @@ from kdbench.seeds import seed
 LEVEL = 0.95
 RESAMPLES = 2000
 """Bootstrap samples B: the 2.5 % tail then rests on 50 of them."""
+ROUNDING = 1e-12
+"""A spread below this share of a value is rounding, not sampling."""
 
 
 def normal_interval(value: float, standard_error: float, method: str) -> Interval:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from kdbench.metrics.base import Estimate
 from kdbench.metrics.distances import mean_row, spans
-from kdbench.metrics.intervals import normal_interval
+from kdbench.metrics.intervals import ROUNDING, normal_interval
 from kdbench.metrics.products import float32_is_whole, laid_out, products
 
 BLOCK = 512
@@ -205,7 +205,7 @@ def mean_among(x: Tensor, kernel: Kernel = CUBIC) -> Tensor:
 def estimated(value: float, standard_error: float, **details: float) -> Estimate:
     """A U-statistic with its normal interval; none where all images give the same number."""
     found: dict[str, float | None] = {**details, "standard_error": standard_error}
-    if standard_error == 0:
+    if standard_error <= ROUNDING * abs(value):
         reason = "No interval: the value is the same whichever images are drawn."
         return Estimate(value, None, reason, found)
     return Estimate(value, normal_interval(value, standard_error, "u-statistic"), None, found)

@@ -12,9 +12,10 @@ from kdbench.metrics.worst_class import worst_class
     kind="set",
     higher_is_better=False,
     needs_features=True,
+    needs_labels=True,
     protocol=(
         "largest over classes of the unbiased U-statistic over all pairs of one class, "
-        "kernel (x.y/d + 1)^3, float64"
+        "kernel (x.y/d + 1)^3, float32 products, float64 sums"
     ),
     source="Binkowski et al. 2018, arXiv:1801.01401, class by class; Bonferroni intervals",
 )

@@ -34,7 +34,7 @@ SEED = 2020
 Subsets = list[tuple[Tensor, Tensor]]
 """Row numbers of generated and of reference images, (m,) each."""
 
-KERNEL = "unbiased, kernel (x.y/d + 1)^3, float64"
+KERNEL = "unbiased, kernel (x.y/d + 1)^3, float32 products, float64 sums"
 BINKOWSKI = "Binkowski et al. 2018, arXiv:1801.01401, section 4"
 
 

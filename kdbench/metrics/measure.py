@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -14,8 +13,13 @@ from torch import Tensor
 
 from kdbench.errors import BadSpec, NothingMeasured
 from kdbench.metrics.base import PAIRED_SETS, Estimate, ImageSet, Metric, SetName, Use
-from kdbench.metrics.intervals import blocks_interval, clipped, standard_error_of_mean
+from kdbench.metrics.intervals import ROUNDING, blocks_interval, clipped, standard_error_of_mean
 from kdbench.metrics.per_image import image_values, over_images, shuffled_values
+from kdbench.metrics.remembered import remembered
+from kdbench.seeds import seed
+
+FEW = "few samples"
+"""How a mark begins that says so; a metric may say it itself, with what it does to its value."""
 
 FeatureFunction = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """uint8 (N, C, H, W) to features (N, D) and logits (N, classes), float32, or None for logits."""
@@ -35,7 +39,8 @@ def measure(
     it names. One block keeps the metric's own interval; over two or more, the value is the mean,
     details are means, and the interval is Student t over the blocks, conditional on the other
     sets. Sets that are paired with the generated images are cut into the same blocks; where sets
-    must be of equal size, the rest are cut to their first `use.n` images.
+    must be of equal size, the others have `use.n` images, or as many as were generated and are cut
+    into blocks too. Nothing else is ever cut.
 
     A `per-image` or `paired` metric gives the mean over all these images with a bootstrap
     interval over them; details have `median`, `p5` (5th percentile), `resamples` and, of a
@@ -107,9 +112,27 @@ def extract(
     return ImageSet(images, labels, torch.cat(features), torch.cat(logits) if logits else None)
 
 
-@lru_cache(maxsize=32)
+@remembered
+def drawn(images: ImageSet, n: int) -> ImageSet:
+    """`n` of a set's images, the same ones always, with every label's share as it is.
+
+    >>> images = ImageSet(torch.zeros(90, 1, 1, 1), torch.arange(90) // 30)
+    >>> drawn(images, 30).labels.bincount().tolist()
+    [10, 10, 10]
+    """
+    shuffle = torch.Generator().manual_seed(seed("drawn", len(images), n))
+    order = torch.randperm(len(images), generator=shuffle)
+    order = order[images.labels[order].argsort(stable=True)]
+    return images.take(order[torch.arange(n) * len(images) // n])
+
+
 def _block(images: ImageSet, start: int, stop: int) -> ImageSet:
     """One and the same block for every metric, so that what metrics share is computed once."""
+    return images if stop - start == len(images) else _part_of(images, start, stop)
+
+
+@remembered
+def _part_of(images: ImageSet, start: int, stop: int) -> ImageSet:
     return images.block(start, stop)
 
 
@@ -120,7 +143,7 @@ def _measure_set(
         raise NothingMeasured(f"{metric.id} needs features: run the extractor first.")
     estimates = []
     for i in range(use.blocks):
-        sets = [_part(metric, use, others, name, i) for name in metric.sets]
+        sets = [_part(metric, use, len(generated), others, name, i) for name in metric.sets]
         block = _block(generated, i * use.n, (i + 1) * use.n)
         estimates.append(_marked(metric, _set_value(metric, block, sets), [block, *sets]))
     for estimate in estimates:
@@ -130,24 +153,34 @@ def _measure_set(
 
 
 def _part(
-    metric: Metric, use: Use, others: Mapping[SetName, ImageSet], name: SetName, i: int
+    metric: Metric,
+    use: Use,
+    n_generated: int,
+    others: Mapping[SetName, ImageSet],
+    name: SetName,
+    i: int,
 ) -> ImageSet:
-    """What block `i` of the generated images is compared with."""
+    """What block `i` of the generated images is compared with.
+
+    Sets are never cut to fit: the first images of a set may all be of one class.
+    """
     found = others.get(name)
     if found is None:
         raise NothingMeasured(f"{metric.id} compares with a set that was not given: {name}.")
-    if name in PAIRED_SETS:
-        start, stop = i * use.n, (i + 1) * use.n
-    elif metric.equal_n:
-        start, stop = 0, use.n
-    else:
-        return found
-    if len(found) < stop:
+    whole, paired = len(found) == n_generated, name in PAIRED_SETS
+    if paired and not whole:
         raise NothingMeasured(
-            f"{metric.id} compares sets of equal size: {name} has {len(found)} images and "
-            f"{stop} are needed. Use fewer images a block."
+            f"{metric.id} needs the {name}'s images of the same inputs: there are {len(found)} for "
+            f"{n_generated} generated ones."
         )
-    return _block(found, start, stop)
+    if not (paired or metric.equal_n) or (len(found) == use.n and not paired):
+        return found
+    if not whole:
+        raise NothingMeasured(
+            f"{metric.id} compares sets of equal size, and {name} has {len(found)} images for "
+            f"{use.n} generated ones. Measure as many, or blocks of {len(found)}."
+        )
+    return _block(found, i * use.n, (i + 1) * use.n)
 
 
 def _set_value(metric: Metric, generated: ImageSet, sets: list[ImageSet]) -> Estimate:
@@ -161,9 +194,9 @@ def _set_value(metric: Metric, generated: ImageSet, sets: list[ImageSet]) -> Est
 
 def _marked(metric: Metric, estimate: Estimate, sets: list[ImageSet]) -> Estimate:
     n = min(len(images) for images in sets)
-    if n >= metric.few:
+    if n >= metric.few or any(mark.startswith(FEW) for mark in estimate.marks):
         return estimate
-    mark = f"few samples: {n:,} of at least {metric.few:,}"
+    mark = f"{FEW}: {n:,} of at least {metric.few:,}"
     return replace(estimate, marks=(*estimate.marks, mark))
 
 
@@ -178,15 +211,21 @@ def _single(metric: Metric, estimate: Estimate) -> Estimate:
 def _over_blocks(metric: Metric, estimates: list[Estimate]) -> Estimate:
     values = [estimate.value for estimate in estimates if estimate.value is not None]
     details: dict[str, float | None] = {
-        name: _mean([estimate.details.get(name) for estimate in estimates])
+        name: _pooled(name, [estimate.details.get(name) for estimate in estimates])
         for name in estimates[0].details
     }
-    details["standard_error"] = standard_error_of_mean(values)
-    interval = clipped(blocks_interval(values), metric.bounds)
+    error = details["standard_error"] = standard_error_of_mean(values)
     marks = tuple(dict.fromkeys(mark for estimate in estimates for mark in estimate.marks))
-    return Estimate(float(np.mean(values)), interval, None, details, marks)
+    mean = float(np.mean(values))
+    if error <= ROUNDING * abs(mean):
+        alike = "No interval: every block has the same value."
+        return Estimate(mean, None, alike, details, marks)
+    return Estimate(mean, clipped(blocks_interval(values), metric.bounds), None, details, marks)
 
 
-def _mean(values: list[float | None]) -> float | None:
+def _pooled(name: str, values: list[float | None]) -> float | None:
+    """The mean of a detail over blocks; a label has none, and is kept where all blocks agree."""
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) else None
+    if len(known) < len(values) or (name == "worst" and len(set(known)) > 1):
+        return None
+    return float(np.mean(known))

@@ -8,8 +8,6 @@ images crowd where training images are dense, is closer yet. Look at the neighbo
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,10 +16,14 @@ from kdbench.metrics.base import Estimate, ImageSet, Tensors, metric
 from kdbench.metrics.distances import nearest
 from kdbench.metrics.feature_pair import checked_features, feature_pair
 from kdbench.metrics.intervals import LEVEL, RESAMPLES, wilson
+from kdbench.metrics.remembered import remembered
 from kdbench.record import Interval
 from kdbench.seeds import seed
 
 Numbers = NDArray[np.float64]
+
+FEW = 500
+"""As for the copying test."""
 
 
 @metric(
@@ -30,6 +32,7 @@ Numbers = NDArray[np.float64]
     bounds=(0.0, 1.0),
     sets=("train", "reference"),
     needs_features=True,
+    few=FEW,
     protocol="Euclidean, nearest training image, self excluded, strict inequality, float64",
     source="Alaa et al. 2022, arXiv:2102.08921, section 3 (authenticity); interval of Wilson 1927",
 )
@@ -72,6 +75,7 @@ def authenticity(generated: ImageSet, train: ImageSet, reference: ImageSet) -> E
     bounds=(0.0, None),
     sets=("train", "reference"),
     needs_features=True,
+    few=FEW,
     protocol="Euclidean, nearest training image, ratio of medians, float64",
     source="median nearest-training distance over that of held-out images; Efron 1979, bootstrap",
 )
@@ -119,7 +123,7 @@ def is_authentic(images: ImageSet, train: ImageSet) -> Tensor:
     return distances > nearest_other(train)[index]
 
 
-@lru_cache(maxsize=8)
+@remembered
 def nearest_training(images: ImageSet, train: ImageSet) -> tuple[Tensor, Tensor]:
     """Squared distances (N,), float64, to the nearest training images, and their numbers (N,).
 
@@ -131,7 +135,7 @@ def nearest_training(images: ImageSet, train: ImageSet) -> tuple[Tensor, Tensor]
     return distances[:, 0], index[:, 0]
 
 
-@lru_cache(maxsize=4)
+@remembered
 def nearest_other(train: ImageSet) -> Tensor:
     """Squared distances (T,), float64, of training images to their nearest other training image.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -27,6 +26,7 @@ from kdbench.metrics.group_jackknife import (
     mean_over,
     over_teacher,
 )
+from kdbench.metrics.remembered import remembered
 
 CHUNK = 16
 """Vectors at a time."""
@@ -64,6 +64,10 @@ Raises:
 
 LABELS = " Labels are fixed where each has 20 images; otherwise whole labels are left out."
 LATENTS = " The same latents are left out of both sets. Details: `student` and `teacher`."
+
+
+FEW = 100
+"""Below, the jackknife leaves out fewer than 5 images at a time."""
 
 
 def pairwise_metrics(
@@ -108,6 +112,8 @@ def pairwise_metrics(
             bounds=(0.0, None),
             sets=("teacher",) if ratio else (),
             needs_features=extractor is None,
+            few=FEW,
+            needs_labels=within,
             extractor=extractor,
             protocol=f"{protocol}, {pairs}, jackknife with {GROUPS} groups",
             source=source,
@@ -148,7 +154,7 @@ def _distance(images: ImageSet, which: str, space: Space, within: bool) -> Repli
     return found.within
 
 
-@lru_cache(maxsize=16)
+@remembered
 def _spread(images: ImageSet, which: str, space: Space) -> Spread:
     """The distances in these very images, kept for the other three metrics."""
     return spread(space(images, which), images.labels)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from kdbench.metrics.base import Estimate, ImageSet, Metric, metric
 from kdbench.metrics.feature_pair import checked_features, feature_pair
 from kdbench.metrics.intervals import t_interval, wilson
 from kdbench.metrics.neighbours import Neighbours, check_sizes, neighbours, radii
+from kdbench.metrics.remembered import remembered
 
 KS = (3, 5)
 """Balls reach to the 5th neighbour, or to the 3rd in the variants; both come from one pass."""
@@ -37,6 +37,9 @@ FROM_BLOCKS = (
     "No interval from one block: what an image adds depends on the others, and a jackknife of such "
     "counts is too wide. There is one from two blocks on."
 )
+
+FEW = 1_000
+"""Below, all four still change with N; dgm-eval takes 10,000."""
 
 
 def precision_of(balls: Neighbours) -> Estimate:
@@ -136,13 +139,14 @@ def ball_metric(
         needs_features=True,
         extractor=extractor,
         equal_n=True,
+        few=FEW,
         protocol=f"k={k}, Euclidean, self excluded, {rim}, equal n, float64",
         source=source,
     )
     return make(value)
 
 
-@lru_cache(maxsize=32)
+@remembered
 def balls_of(
     generated: ImageSet, reference: ImageSet, *, strict: bool = True
 ) -> dict[int, Neighbours]:
@@ -158,7 +162,7 @@ def balls_of(
     return neighbours(x, y, ks=KS, strict=strict, radii_x=radii_x, radii_y=radii_y)
 
 
-@lru_cache(maxsize=32)
+@remembered
 def _radii(images: ImageSet) -> Tensor:
     """(N, 2): `radii` for `KS`, which do not depend on what the set is compared with."""
 

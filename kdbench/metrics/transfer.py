@@ -18,7 +18,7 @@ from collections.abc import Callable
 from kdbench.errors import NothingMeasured
 from kdbench.metrics.base import Estimate, ImageSet, metric
 from kdbench.metrics.neighbours import Neighbours
-from kdbench.metrics.prdc import FROM_BLOCKS, KYNKAANNIEMI, NAEEM, balls_of
+from kdbench.metrics.prdc import FEW, FROM_BLOCKS, KYNKAANNIEMI, NAEEM, balls_of
 
 K = 5
 PROTOCOL = f"k={K}, Euclidean, self excluded, strict inequality, equal n, float64"
@@ -32,6 +32,7 @@ RETAINED = "of the teacher's second sample, over the teacher's from the same lat
     sets=("teacher",),
     needs_features=True,
     equal_n=True,
+    few=FEW,
     protocol=f"{PROTOCOL}, teacher's images of the same latents for real ones",
     source=KYNKAANNIEMI,
 )
@@ -65,6 +66,7 @@ def recall_teacher(generated: ImageSet, teacher: ImageSet) -> Estimate:
     sets=("teacher",),
     needs_features=True,
     equal_n=True,
+    few=FEW,
     protocol=f"{PROTOCOL}, teacher's images of the same latents for real ones",
     source=NAEEM,
 )
@@ -96,6 +98,7 @@ def coverage_teacher(generated: ImageSet, teacher: ImageSet) -> Estimate:
     sets=("teacher", "teacher-again"),
     needs_features=True,
     equal_n=True,
+    few=FEW,
     protocol=f"{PROTOCOL}, {RETAINED}",
     source=KYNKAANNIEMI,
 )
@@ -132,6 +135,7 @@ def recall_retention(generated: ImageSet, teacher: ImageSet, again: ImageSet) ->
     sets=("teacher", "teacher-again"),
     needs_features=True,
     equal_n=True,
+    few=FEW,
     protocol=f"{PROTOCOL}, {RETAINED}",
     source=NAEEM,
 )

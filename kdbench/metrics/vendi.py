@@ -8,7 +8,6 @@ its lower triangle is computed (BLAS syrk): half of the operations.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -21,9 +20,13 @@ from kdbench.errors import NothingMeasured
 from kdbench.metrics.base import Estimate, ImageSet, Metric, metric
 from kdbench.metrics.feature_pair import checked_features
 from kdbench.metrics.group_jackknife import GROUPS, Replicates, check_paired, deal, over_teacher
+from kdbench.metrics.remembered import remembered
 
 Triangle = NDArray[np.float64]
 """The lower triangle of a symmetric matrix; 0 above it."""
+
+FEW = 1_000
+"""Below, the score is far from what it grows to with N."""
 
 BLOCK = 1024
 """Rows at a time that are held in float64."""
@@ -97,6 +100,7 @@ def vendi_metrics(name: str, q: int, source: str) -> tuple[Metric, Metric]:
         bounds=(1.0, None),
         sets=(),
         needs_features=True,
+        few=FEW,
         protocol=protocol,
         source=source,
     )
@@ -107,6 +111,7 @@ def vendi_metrics(name: str, q: int, source: str) -> tuple[Metric, Metric]:
         bounds=(0.0, None),
         sets=("teacher",),
         needs_features=True,
+        few=FEW,
         protocol=f"{protocol}, student over teacher",
         source=source,
     )
@@ -146,7 +151,7 @@ def effective_number(kernel: Triangle, *, q: int) -> float:
     return max(1.0, math.exp(float(special.entr(eigenvalues).sum())))
 
 
-@lru_cache(maxsize=16)
+@remembered
 def _replicates(images: ImageSet, which: str, q: int) -> Replicates:
     """The score of these very images and its replicates, kept for the ratio."""
     return jackknifed(checked_features(images, which), deal(images.labels), q=q)

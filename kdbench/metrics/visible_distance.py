@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import cast
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from kdbench.errors import NothingMeasured
 from kdbench.metrics.base import Estimate, ImageSet, Metric, Tensors, metric
 from kdbench.metrics.group_jackknife import GROUPS, Replicates, deal
+from kdbench.metrics.remembered import remembered
 
 
 def distance(own: Metric) -> Metric:
@@ -109,7 +109,7 @@ def floor(y: Tensor, *, n: int) -> float:
     return math.sqrt(2 / math.pi * (1 / n + 1 / m)) * float(spread)
 
 
-@lru_cache(maxsize=16)
+@remembered
 def _values(own: Metric, images: ImageSet) -> Tensor:
     """(N,) values of these very images, kept for the next generator that is compared with them."""
 

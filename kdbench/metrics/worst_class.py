@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 from scipy import stats
-from torch import Tensor
 
 from kdbench.errors import NothingMeasured
 from kdbench.metrics.base import Estimate, ImageSet
@@ -87,14 +86,7 @@ def by_class(
 
 def of_class(images: ImageSet, label: int) -> ImageSet:
     """The images of one label, with what an extractor said of them."""
-    rows = images.labels == label
-
-    def own(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor[rows]
-
-    return ImageSet(
-        images.images[rows], images.labels[rows], own(images.features), own(images.logits)
-    )
+    return images.take(images.labels == label)
 
 
 def largest_interval(values: list[float], errors: list[float], *, df: float) -> Interval:

@@ -19,10 +19,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # for `material`
 
 ROUNDS = 3
-PACKAGES = ", ".join(
-    f"{name} {version(name)}"
-    for name in ("torch", "numpy", "scipy", "torch-fidelity", "torchmetrics", "prdc", "lpips")
+PACKAGED = (
+    *("torch", "numpy", "scipy", "pillow", "torch-fidelity", "torchmetrics", "prdc", "lpips"),
+    *("vendi-score", "scikit-image"),
 )
+PACKAGES = ", ".join(f"{name} {version(name)}" for name in PACKAGED)
 Work = Callable[[], object]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,32 @@ def test_missing_or_broken_logits_are_refused(image_set: Any) -> None:
             metric(image_set(torch.rand(4, 2)))
         with pytest.raises(NothingMeasured, match="not finite"):
             metric(broken)
+
+
+def test_divergence_of_many_classes_takes_little_memory_and_time(image_set: Any) -> None:
+    """A thousand classes have a million pairs, of which images can be in few."""
+    draw = np.random.default_rng(0)
+    asked = torch.from_numpy(np.arange(5000) % 1000)
+    predicted = torch.where(torch.from_numpy(draw.random(5000) < 0.1), (asked + 1) % 1000, asked)
+    images = image_set(labels=asked, logits=logits_of(predicted, classes=1000))
+    tracemalloc.start()
+    estimate: Any = class_divergence(images)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 100e6  # NumPy's: the resamples; a count for each pair of classes would be 16 GB
+    assert estimate.interval.low <= estimate.value <= estimate.interval.high
+
+
+def test_divergence_radius_is_that_of_resampled_images(image_set: Any) -> None:
+    draw = np.random.default_rng(1)
+    asked = draw.integers(4, size=300)
+    predicted = np.where(draw.random(300) < 0.3, draw.integers(4, size=300), asked)
+    table = classes.confusion(torch.from_numpy(predicted), torch.from_numpy(asked))
+
+    def excess(images: Any) -> Any:
+        counts = [np.bincount(one[images], minlength=4) for one in (predicted, asked)]
+        return (counts[0] - counts[1]) / len(images)
+
+    observed = excess(np.arange(300))
+    norms = [np.abs(excess(draw.integers(300, size=300)) - observed).sum() / 2 for _ in range(4000)]
+    assert classes._radius(table) == pytest.approx(np.quantile(norms, 0.95), rel=0.06)

@@ -179,7 +179,7 @@ def test_too_few_images_are_refused_and_few_marked(image_set: Any) -> None:
             clusters_covered(image_set(cloud(n, 2, seed=1)), image_set(cloud(m, 2, seed=2)))
     with pytest.raises(NothingMeasured, match="no features"):
         clusters_covered(image_set(n=100), image_set(cloud(100, 2, seed=1)))
-    made = image_set(mixture(800, seed=1))
+    made = image_set(torch.cat([mixture(400, seed=1), mixture(400, seed=3, modes=12)]))
     others: Any = {"reference": image_set(mixture(400, seed=2))}
     one = measure(
         clusters_covered, use=Use("clusters-covered@1", n=800), generated=made, others=others

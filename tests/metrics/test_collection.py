@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kdbench.errors import BadSpec
-from kdbench.metrics.collection import measure_images
+from kdbench.metrics.collection import Measured, measure_images
 from kdbench.metrics.features.base import Extractor, shared_extractor
 from kdbench.tasks.digits import Digits
 
@@ -73,3 +73,66 @@ def test_reasons_stand_where_values_cannot(monkeypatch: pytest.MonkeyPatch, tmp_
         measure_images(["fd"], images, others={"reference": images})
     missing = measure_images(["fd"], images[:, :1, :8, :8], extractor="digits-cnn")
     assert "reference" in (missing["fd@1"].reason or "")
+
+
+def digits(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    part = Digits().split("train")
+    return part.images[:n], part.labels[:n]
+
+
+@pytest.mark.parametrize(
+    "name", ["class-accuracy", "kid-stratified", "fd-worst-class", "feature-distance-within"]
+)
+def test_without_labels_a_metric_does_not_become_another_one(name: str) -> None:
+    images, labels = digits(1000)
+    given = {"others": {"reference": (images.flip(0), labels.flip(0))}, "extractor": "digits-cnn"}
+    bare = measure_images([name], images, **given)[f"{name}@1"]  # type: ignore[arg-type]
+    assert bare.value is None
+    assert "needs labels: images have none" in (bare.reason or "")
+    whole = measure_images([name], images, labels=labels, **given)[f"{name}@1"]  # type: ignore[arg-type]
+    assert whole.value is not None
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "others", "sentence"),
+    [
+        (torch.rand(9, 1, 8, 8), None, {}, "uint8 .N, C, H, W., not torch.float32"),
+        (torch.zeros(9, 8, 8, dtype=torch.uint8), None, {}, r"\(9, 8, 8\)"),
+        (digits(9)[0].numpy(), None, {}, "not ndarray"),
+        (digits(9)[0], torch.zeros(8, dtype=torch.int64), {}, r"shape \(9,\)"),
+        (digits(9)[0], torch.zeros(9), {}, "integers"),
+        (digits(9)[0], None, {"refrence": digits(9)[0]}, "give reference, train"),
+    ],
+)
+def test_what_is_not_a_set_of_images_is_refused(
+    images: object, labels: object, others: object, sentence: str
+) -> None:
+    with pytest.raises(BadSpec, match=sentence):
+        measure_images(["kid"], images, labels=labels, others=others, extractor="digits-cnn")  # type: ignore[arg-type]
+
+
+def test_images_that_a_judge_cannot_see_have_no_value() -> None:
+    images = torch.zeros(30, 3, 16, 16, dtype=torch.uint8)
+    for judge in ("digits-cnn", "digits-aux"):
+        found = measure_images(["vendi"], images, extractor=judge)["vendi@1"]
+        assert found.value is None
+        assert "8 x 8" in (found.reason or "")
+
+
+def test_a_value_knows_its_conditions_and_refuses_others() -> None:
+    images, labels = digits(200)
+    others = {"reference": (images.flip(3), labels)}
+
+    def fd(extractor: str, n: int = 200) -> Measured:
+        given = {"labels": labels[:n], "others": others, "extractor": extractor}
+        return measure_images(["fd"], images[:n], **given)["fd@1"]  # type: ignore[arg-type]
+
+    first = fd("digits-cnn")
+    assert (first.n, first.n_reference, first.metric) == (200, 200, "fd@1")
+    assert (first.extractor or "").startswith("digits-cnn@1:")
+    assert "float64" in first.protocol
+    assert first.difference(fd("digits-cnn")) == 0
+    with pytest.raises(BadSpec, match="different extractor"):
+        first.difference(fd("digits-aux"))
+    with pytest.raises(BadSpec, match="different n are not compared"):
+        first.difference(fd("digits-cnn", 100))

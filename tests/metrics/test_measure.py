@@ -14,7 +14,7 @@ from kdbench.errors import BadSpec, NothingMeasured
 from kdbench.metrics import prdc
 from kdbench.metrics.base import Estimate, ImageSet, Metric, Use, metric
 from kdbench.metrics.classes import class_accuracy
-from kdbench.metrics.fd import fd
+from kdbench.metrics.fd import fd, fd_teacher
 from kdbench.metrics.feature_cosine import feature_cosine
 from kdbench.metrics.intervals import normal_interval
 from kdbench.metrics.measure import extract, measure
@@ -70,7 +70,7 @@ def test_a_set_metric_may_need_no_reference(image_set: Any) -> None:
     assert run(class_accuracy, classified, n=10).value == 1
 
 
-def test_equal_n_cuts_the_reference_and_shares_one_pass(
+def test_blocks_of_equal_n_meet_the_whole_reference_in_one_pass(
     image_set: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, int]] = []
@@ -81,14 +81,44 @@ def test_equal_n_cuts_the_reference_and_shares_one_pass(
         return genuine(x, y, **settings)
 
     monkeypatch.setattr(prdc, "neighbours", counted)
-    x, y = image_set(torch.rand(60, 3)), image_set(torch.rand(50, 3))
+    x, y = image_set(torch.rand(60, 3)), image_set(torch.rand(20, 3))
     precise, recalled = (run(m, x, n=20, blocks=3, reference=y) for m in (precision, recall))
     assert sizes == [(20, 20)] * 3
-    real = y.features[:20]
+    real = y.features
     expected = [genuine(x.features[i : i + 20], real)[5] for i in (0, 20, 40)]
     assert precise.value == pytest.approx(sum(e.precision for e in expected) / 3)
     assert recalled.value == pytest.approx(sum(e.recall for e in expected) / 3)
     assert 0 <= recalled.interval.low <= recalled.value <= recalled.interval.high <= 1
+
+
+@pytest.mark.parametrize("m", [19, 21, 50])
+def test_sets_of_unequal_size_are_an_error_and_never_cut(image_set: Any, m: int) -> None:
+    x, y = image_set(torch.rand(20, 3)), image_set(torch.rand(m, 3))
+    with pytest.raises(NothingMeasured, match=f"reference has {m} images for 20"):
+        run(precision, x, n=20, reference=y)
+
+
+@pytest.mark.parametrize("m", [19, 21])
+def test_a_teacher_with_other_inputs_is_refused(image_set: Any, m: int) -> None:
+    x, y = image_set(torch.rand(20, 3)), image_set(torch.rand(m, 3))
+    with pytest.raises(NothingMeasured, match=f"of the same inputs: there are {m} for 20"):
+        run(fd_teacher, x, n=20, teacher=y)
+
+
+def test_blocks_that_agree_have_no_interval(image_set: Any) -> None:
+    estimate: Any = run(first_feature, image_set(torch.ones(20, 1)), n=10, blocks=2)
+    assert estimate.interval is None
+    assert "same value" in estimate.reason
+
+
+def test_a_label_that_blocks_do_not_share_is_not_averaged(image_set: Any) -> None:
+    @metric(kind="set", higher_is_better=None, sets=())
+    def worst_of(generated: ImageSet) -> Estimate:
+        value = float(generated.features[0, 0])  # type: ignore[index]
+        return Estimate(value, details={"worst": value, "other": value})
+
+    details = run(worst_of, image_set(torch.arange(4.0)[:, None]), n=2, blocks=2).details
+    assert (details["worst"], details["other"]) == (None, 1.0)
 
 
 def test_one_block_without_an_interval_says_why(image_set: Any) -> None:

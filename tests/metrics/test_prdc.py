@@ -190,7 +190,7 @@ def test_density_without_spread_has_no_interval(image_set: Any) -> None:
 
 @pytest.mark.parametrize("metric", [module.recall, module.coverage], ids=lambda m: m.name)
 def test_recall_and_coverage_have_an_interval_from_blocks(image_set: Any, metric: Metric) -> None:
-    x, y = image_set(draw(120, 5, seed=1)), image_set(draw(80, 5, seed=2))
+    x, y = image_set(draw(120, 5, seed=1)), image_set(draw(60, 5, seed=2))
     one = measure(metric, use=Use(metric.id, n=60), generated=x, others={"reference": y})
     assert one.interval is None
     assert "from two blocks on" in (one.reason or "")

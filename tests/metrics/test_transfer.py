@@ -101,12 +101,10 @@ def test_blocks_cut_the_teacher_with_the_student(image_set: Any) -> None:
         generated=student,
         others={"teacher": teacher, "teacher-again": again},
     )
-    real = again.features[:100]
-    ratios = [
-        neighbours(student.features[i : i + 100], real)[5].recall
-        / neighbours(teacher.features[i : i + 100], real)[5].recall
-        for i in range(0, 400, 100)
-    ]
+    ratios = []
+    for i in range(0, 400, 100):
+        own, its, real = (part.features[i : i + 100] for part in (student, teacher, again))
+        ratios.append(neighbours(own, real)[5].recall / neighbours(its, real)[5].recall)
     assert found.value == pytest.approx(np.mean(ratios), rel=1e-12)
     assert found.interval is not None
     assert found.interval.method == "blocks-t"

@@ -7,17 +7,24 @@ from collections.abc import Mapping, Sequence
 
 from kdbench.metrics.blindness.table import BLIND, Response
 
+MANY = 1000
+"""More standard deviations than this are not told apart."""
+
 _HEAD = """\
 # What each metric sees, and what it is blind to
 
-Made by `{command}`; do not edit. A known truth, fifty modes in {dimensions} dimensions, takes the
-place of an extractor's features; a generator that fails in one way is measured with n = {n:,}
+Made by `{command}`; do not
+edit. A known truth, fifty modes in {dimensions} dimensions, takes the place of an extractor's
+features; a generator that fails in one way is measured with n = {n:,}
 images a set, like everything it is compared with. Numbers are the shift of the metric's mean in
 standard deviations of a faultless generator ({null_draws} draws of it, {draws} of each failure).
 **Bold**: the failure is seen (at least {blind:g} standard deviations). † : it is seen and looks
-*better*.
+*better*. ∞: faultless generators all have the same value.
 
-One synthetic family: read directions and orders of magnitude, not the second digit.
+Every image is asked for by its mode, as a class is. A generator that drops a mode makes another one
+in its place, which metrics that go class by class or latent by latent take for a wrong image: hence
+their large numbers. One synthetic family: read directions and orders of magnitude, not the second
+digit.
 """
 
 
@@ -63,7 +70,8 @@ def _arrow(response: Response) -> str:
 
 def _cell(response: Response, failure: str) -> str:
     shift = response.shifts[failure]
-    text = "∞" if math.isinf(shift) else f"{abs(shift):.0f}"
+    size = abs(shift)
+    text = "∞" if math.isinf(size) else f"{size:.0f}" if size < MANY else f">{MANY:,.0f}"
     sign = ("+" if shift > 0 else "−") if text != "0" else ""
     if response.is_blind(failure):
         return sign + text

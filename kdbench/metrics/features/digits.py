@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kdbench.errors import NothingMeasured
 from kdbench.metrics.features.base import Extractor, load_extractor
 
 
@@ -30,7 +31,7 @@ class DigitsCNN(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, 1, 8, 8) to features (N, 64) and logits (N, 10)."""
-        x = images.float() / 127.5 - 1
+        x = _digits(images) / 127.5 - 1
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = F.silu(norm(convolution(x)))
         features = self.features(F.avg_pool2d(x, 2).flatten(1))
@@ -49,8 +50,17 @@ class DigitsMLP(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, 1, 8, 8) to features (N, 128) and logits (N, 10)."""
-        features = self.hidden((images.float() / 127.5 - 1).flatten(1))
+        features = self.hidden((_digits(images) / 127.5 - 1).flatten(1))
         return features, self.head(features)
+
+
+def _digits(images: Tensor) -> Tensor:
+    """Images as float32; other sizes are refused, and not resized."""
+    if images.shape[1:] != (1, 8, 8):
+        raise NothingMeasured(
+            f"The judges of digits see grey images of 8 x 8: these are {tuple(images.shape[1:])}."
+        )
+    return images.float()
 
 
 def digits_cnn() -> Extractor:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from kdbench.metrics.blindness.__main__ import set_metrics
 from kdbench.metrics.blindness.page import write_page
 from kdbench.metrics.blindness.table import Response, respond
 from kdbench.metrics.naming import shared_metric
 
 METRICS = (
+    "fd@1",
+    "cmmd@1",
+    "recall-retention@1",
+    "coverage-retention@1",
+    "vendi-ratio@1",
     "kid@1",
     "recall@1",
     "coverage@1",
@@ -22,6 +30,7 @@ METRICS = (
     "class-accuracy@1",
 )
 DROPPED, SHRUNK, HEAVY = "5 of 50 modes dropped", "modes narrower, × 0.7", "one mode 5 times"
+WILD = "5 % outliers"
 NOISY, COPIED, REPEATED = "noise of 0.1", "20 % training images", "10 % repeated"
 
 
@@ -44,6 +53,25 @@ def test_coverage_sees_lost_modes_and_not_shrinkage(responses: dict[str, Respons
 def test_density_and_precision_praise_shrinkage(responses: dict[str, Response]) -> None:
     assert responses["density"].shifts[SHRUNK] > 10
     assert responses["precision"].shifts[SHRUNK] > 3
+
+
+def test_retention_sees_what_the_student_lost(responses: dict[str, Response]) -> None:
+    assert responses["recall-retention"].shifts[DROPPED] < -3
+    assert responses["recall-retention"].shifts[SHRUNK] < -10
+    assert responses["coverage-retention"].shifts[DROPPED] < -3
+    assert responses["coverage-retention"].shifts[SHRUNK] > -3
+
+
+def test_a_ratio_to_the_teacher_is_sharper_than_the_value_alone(
+    responses: dict[str, Response],
+) -> None:
+    assert responses["vendi-ratio"].shifts[DROPPED] < 2 * responses["vendi"].shifts[DROPPED] < 0
+
+
+def test_fd_sees_outliers_that_kernel_distances_hardly_do(responses: dict[str, Response]) -> None:
+    assert responses["fd"].shifts[WILD] > 10
+    assert responses["fd"].shifts[DROPPED] > 3
+    assert responses["cmmd"].is_blind(WILD)
 
 
 def test_only_distances_of_distributions_see_another_weight(
@@ -80,3 +108,9 @@ def test_the_page_says_what_the_numbers_say(responses: dict[str, Response]) -> N
     assert "–" in row
     words = next(line for line in page.splitlines() if line.startswith("- `coverage@1`"))
     assert "one mode 5 times" in words
+
+
+def test_the_page_of_the_documentation_has_every_set_metric() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "failures.md").read_text("utf-8")
+    missing = [metric.id for metric in set_metrics() if f"`{metric.id}`" not in page]
+    assert missing == []
