@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,9 @@ from rich.table import Table
 
 from kdbench import registry
 from kdbench.errors import KdbenchError
+from kdbench.eval_command import eval_command
+from kdbench.options import json_option, weights_option
+from kdbench.run_screen import result_as_dict, say_written, show_plan, show_result
 
 KINDS = (
     *("tasks", "methods", "metrics", "extractors", "protocols", "weights"),
@@ -28,7 +29,6 @@ out_option = click.option(
     show_default=True,
     help="Folder of records, artifacts and reports.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 seeds_option = click.option(
     "--seeds", metavar="RANGE", help="Seeds such as 0-4 or 0,2; by default the suite's, else 0-2."
 )
@@ -45,21 +45,6 @@ protocol_option = click.option(
     metavar="NAME",
     multiple=True,
     help="Measure as well what another library would print: see kdbench list protocols.",
-)
-
-
-def _use_weights(_: click.Context, __: click.Parameter, folder: Path | None) -> None:
-    """Set KDBENCH_WEIGHTS, which the processes that measure inherit."""
-    if folder is not None:
-        os.environ["KDBENCH_WEIGHTS"] = str(folder)
-
-
-weights_option = click.option(
-    "--weights-dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
-    callback=_use_weights,
-    expose_value=False,
-    help="Folder of external weights, looked in first; stands for KDBENCH_WEIGHTS.",
 )
 
 
@@ -85,6 +70,7 @@ def main() -> None:
     \b
     Examples:
       kdbench run quick            a leaderboard on real digits, about 10 minutes on a CPU
+      kdbench eval images/         how good images of your own are
       kdbench list suites          what can be run
       kdbench doctor               what is installed and what is missing
     """
@@ -138,7 +124,7 @@ def plan(
     if as_json:
         click.echo(json.dumps(made.as_dict(), indent=1))
     else:
-        _show_plan(made)
+        show_plan(made)
 
 
 @main.command()
@@ -191,7 +177,7 @@ def run(
     made = _plan(name, seeds, metrics, protocols)
     console = Console(stderr=True) if as_json else _console()
     if not as_json:
-        _show_plan(made, workers=workers)
+        show_plan(made, workers=workers)
     with Screen(console) as screen:
         result = run_plan(
             made,
@@ -204,9 +190,9 @@ def run(
             costs=not no_costs,
         )
     if as_json:
-        click.echo(json.dumps(_result_json(result), indent=1))
+        click.echo(json.dumps(result_as_dict(result), indent=1))
     else:
-        _show_result(result)
+        show_result(result)
     for message, _ in result.errors:
         click.echo(f"kdbench: {message}", err=True)
     sys.exit(result.exit_code)
@@ -247,7 +233,7 @@ def report(
     if as_json:
         click.echo(json.dumps({"wrote": [str(path) for path in wrote]}, indent=1))
     else:
-        _say_written(wrote)
+        say_written(wrote)
 
 
 @main.command()
@@ -283,6 +269,9 @@ def doctor(names: tuple[str, ...], fetch: bool, as_json: bool) -> None:
     else:
         click.echo("\n".join(map(str, findings)))
     sys.exit(0 if all(finding.ok or not finding.needed for finding in findings) else 2)
+
+
+main.add_command(eval_command)
 
 
 # ---------------------------------------------------------------- what is printed
@@ -321,60 +310,6 @@ def _entries(kind: str) -> list[dict[str, Any]]:
         return cards.describe()
     entries: list[dict[str, Any]] = getattr(registry, kind).describe()
     return entries
-
-
-def _show_plan(made: Any, *, workers: int = 2) -> None:
-    rows: dict[tuple[str, str, str, str], list[int]] = {}
-    for one in made.runs:
-        rows.setdefault((one.task, one.pair, one.arm, one.role), []).append(one.seed)
-    table = Table(box=None, pad_edge=False, title=f"Plan: {made.what}", title_justify="left")
-    for heading in ("task", "pair", "arm", "role", "seeds"):
-        table.add_column(heading)
-    for row, seeds in rows.items():
-        table.add_row(*row, ", ".join(map(str, seeds)))
-    console = _console()
-    console.print(table)
-    for reason in sorted({skipped.reason for skipped in made.skipped}):
-        count = sum(skipped.reason == reason for skipped in made.skipped)
-        console.print(f"Skipped {count}: {reason}.", markup=False, highlight=False)
-    if more := dict.fromkeys(name for one in made.runs for name in one.metrics):
-        console.print(f"Beside the task's own metrics: {', '.join(more)}.", markup=False)
-    minutes = math.ceil(made.expected_seconds / 60 / workers)
-    programs = len({(one.pair, one.arm) for one in made.runs})
-    console.print(
-        f"{len(made.runs)} runs. From nothing, training and sampling take about {minutes} "
-        f"minute{'s' if minutes > 1 else ''} with {workers} worker{'s' if workers > 1 else ''}, "
-        f"costs of at most {programs} programs about 8 seconds each; "
-        "what is already there is taken as it is.",
-        highlight=False,
-    )
-
-
-def _result_json(result: Any) -> dict[str, Any]:
-    return {
-        "what": result.plan.what,
-        "runs": result.outcomes,
-        "skipped": [vars(skipped) for skipped in result.plan.skipped],
-        "errors": [message for message, _ in result.errors],
-        "wrote": [str(path) for path in result.wrote],
-        "exit_code": result.exit_code,
-    }
-
-
-def _show_result(result: Any) -> None:
-    from kdbench.report.terminal import summary_tables
-
-    console = _console()
-    for table in summary_tables(result.records, result.plan.suite):
-        console.print(table)
-    _say_written(result.wrote)
-    if result.wrote:
-        click.echo("Next: open leaderboard.md, or read all numbers with kdbench.load_results().")
-
-
-def _say_written(paths: list[Path]) -> None:
-    for path in paths:
-        click.echo(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -11,17 +12,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from kdbench.evaluating.evaluation import Evaluation, Given, Measured
+from kdbench.blind.answers import Preferences
+from kdbench.blind.make import KEY, PAGE, Page
+from kdbench.evaluating.evaluation import Evaluation, EvaluationScore, Given
 from kdbench.reading.names import printable
-from kdbench.report.formats import MISSING, format_estimate, format_number
-from kdbench.statistics import Estimated
+from kdbench.report.formats import MISSING, format_number, format_p
 
 MOST_ROWS = 30
 """Images that are shown one by one; more are in `--json`."""
 
-BETTER = {True: "higher", False: "lower", None: MISSING}
-DETAILS = ("median", "p5", "shuffled", "teacher", "difference")
-"""Of metrics of images, shown beside the mean where there are some."""
+NAME_WIDTH = 30
+"""Characters of a metric's name that are kept on one line."""
+
+BETTER = {True: "↑", False: "↓", None: ""}
+"""Which direction is better."""
+DETAILS = ("median", "p5", "shuffled", "teacher")
+"""Of metrics of pairs, shown beside the mean where there are some."""
 
 
 @contextmanager
@@ -34,9 +40,8 @@ def progress_on(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         TimeElapsedColumn(),
     )
     known = {}
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bars:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in known:
@@ -52,15 +57,21 @@ def show(found: Evaluation, *, as_json: bool) -> None:
         click.echo(found.to_json(), nl=False)
         return
     console = Console()
-    for line in _what(found):
-        console.print(Text(line))
+    click.echo("\n".join(_what(found)))
     measured = [score for score in found.scores if score.value is not None]
-    if measured:
-        console.print(_table(measured))
-    if found.per_image:
-        _show_images(found, console)
-    for line in _remarks(found.scores):
-        console.print(Text(line))
+    pairs = [score for score in measured if _is_paired(score)]
+    for scores in (pairs, [score for score in measured if score not in pairs]):
+        if scores:
+            click.echo()
+            console.print(_table(scores))
+    if pairs and len(found.per_image) <= MOST_ROWS:
+        click.echo()
+        console.print(_images_table(found, [score.metric for score in pairs]))
+    elif found.per_image:
+        click.echo("The numbers of each image: --json.")
+    remarks = list(_remarks(found.scores))
+    if remarks:
+        click.echo("\n" + "\n".join(remarks))
 
 
 def _what(found: Evaluation) -> Iterator[str]:
@@ -86,61 +97,114 @@ def _images(given: Given) -> str:
     return f"{given.n:,} image{'' if given.n == 1 else 's'}{failed}"
 
 
-def _table(scores: Sequence[Measured]) -> Table:
-    details = [name for name in DETAILS if any(name in score.details for score in scores)]
+def _table(scores: Sequence[EvaluationScore]) -> Table:
+    paired = any(map(_is_paired, scores))
+    details = [name for name in DETAILS if paired and any(name in s.details for s in scores)]
     table = Table(box=None, pad_edge=False)
-    table.add_column("metric", overflow="fold")
-    for heading in ("value (95 %)", *details, "n", "against"):
-        table.add_column(heading, justify="right")
-    for heading in ("unit", "better"):
-        table.add_column(heading)
+    longest = max(len(_short(score)) for score in scores)
+    table.add_column("metric", overflow="fold", min_width=min(longest, NAME_WIDTH))
+    table.add_column("")
+    counted = ("n",) if paired else ("n", "against")
+    for heading in ("value", "95 % interval", *details, *counted):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("unit")
     for score in scores:
-        shown = [format_number(v) if v is not None else MISSING for v in _of(score, details)]
-        counts = [f"{n:,}" if n is not None else MISSING for n in (score.n, score.n_reference)]
-        facts = [score.unit or "", BETTER[score.higher_is_better]]
-        table.add_row(*map(Text, [score.metric, _value(score), *shown, *counts, *facts]))
+        more = [_number(score.details.get(name)) for name in details]
+        counts = [_count(n) for n in (score.n, score.n_reference)[: len(counted)]]
+        name = _short(score), BETTER[score.higher_is_better]
+        row = [*name, _number(score.value), _interval(score), *more, *counts, score.unit or ""]
+        table.add_row(*map(Text, row))
     return table
 
 
-def _of(score: Measured, details: Iterable[str]) -> list[float | None]:
-    return [score.details.get(name) for name in details]
+def _short(score: EvaluationScore) -> str:
+    """A metric without its version, which is in the record."""
+    return score.metric.partition("@")[0]
 
 
-def _value(score: Measured) -> str:
-    low, high = (score.interval.low, score.interval.high) if score.interval else (None, None)
-    return format_estimate(Estimated(score.value, low, high))
+def _is_paired(score: EvaluationScore) -> bool:
+    return "median" in score.details and score.n_reference is not None
 
 
-def _show_images(found: Evaluation, console: Console) -> None:
-    if len(found.per_image) > MOST_ROWS:
-        console.print(Text(f"The numbers of all {len(found.per_image):,} images: --json."))
-        return
+def _number(value: float | None) -> str:
+    return MISSING if value is None else format_number(value)
+
+
+def _count(n: int | None) -> str:
+    return MISSING if n is None else f"{n:,}"
+
+
+def _interval(score: EvaluationScore) -> str:
+    found = score.interval
+    return f"{_number(found.low)} to {_number(found.high)}" if found else MISSING
+
+
+def _images_table(found: Evaluation, names: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False)
-    names = [name for name in found.per_image[0] if name != "name"]
     table.add_column("image", overflow="fold")
     for name in names:
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(name.partition("@")[0]), justify="right")
     for image in found.per_image:
         numbers = [image[name] for name in names]
         cells = [format_number(v) if isinstance(v, float) else MISSING for v in numbers]
         table.add_row(*map(Text, [printable(str(image["name"])), *cells]))
-    console.print()
-    console.print(table)
+    return table
 
 
-def _remarks(scores: Sequence[Measured]) -> Iterator[str]:
+def _remarks(scores: Sequence[EvaluationScore]) -> Iterator[str]:
     """What must be known of values, and why some are missing; metrics of one remark together."""
     marks = [(mark, score) for score in scores for mark in score.marks]
     reasons = [(score.reason, score) for score in scores if score.reason]
-    yield from _grouped("Mind", marks)
+    measured = sum(score.value is not None for score in scores)
+    yield from _grouped("Mind", marks, measured)
     yield from _grouped("No interval", [(r, s) for r, s in reasons if s.value is not None])
     yield from _grouped("Not measured", [(r, s) for r, s in reasons if s.value is None])
 
 
-def _grouped(heading: str, said: Sequence[tuple[str, Measured]]) -> Iterator[str]:
+def _grouped(
+    heading: str, said: Sequence[tuple[str, EvaluationScore]], measured: int = 0
+) -> Iterator[str]:
     together: dict[str, list[str]] = {}
     for words, score in said:
-        together.setdefault(words, []).append(score.metric.partition("@")[0])
+        together.setdefault(words, []).append(_short(score))
     for words, names in together.items():
         text = words.removeprefix(f"{heading}: ").removeprefix(f"{heading} ")
-        yield f"{heading}: {', '.join(names)}: {text}"
+        which = "all" if 3 < measured == len(names) else ", ".join(names)
+        yield f"{heading}: {which}: {text}"
+
+
+def show_page(page: Page, *, as_json: bool) -> None:
+    """Where a blinded page is, and what to do with it."""
+    wrote = [str(page.folder / name) for name in (PAGE, KEY)]
+    if as_json:
+        click.echo(json.dumps({"test": page.key.test, "wrote": wrote}, indent=1))
+        return
+    against = " and ".join(f"{printable(n)} ({role})" for role, n in page.key.others.items())
+    count = len(page.key.trials)
+    click.echo(f"{count:,} comparisons of {printable(page.key.student)} with {against}.")
+    click.echo(f"wrote {wrote[0]}: open it in a browser, answer, and save; it can be given away.")
+    click.echo(f"wrote {wrote[1]}: whose side is whose; keep it from who answers.")
+    click.echo(f"Next: kdbench eval --blind {page.folder} --answers answers.json")
+
+
+def show_preferences(found: Preferences, *, as_json: bool) -> None:
+    """What people preferred."""
+    if as_json:
+        click.echo(found.model_dump_json(indent=1))
+        return
+    people = f"{found.people} {'person' if found.people == 1 else 'people'}"
+    click.echo(f"How often {printable(found.student)} was preferred, by {people}:")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("against", overflow="fold")
+    for heading in ("share", "95 % interval", "for it", "of", "ties", "unanswered", "p"):
+        table.add_column(heading, justify="right")
+    for one in found.comparisons:
+        share = MISSING if one.share is None else f"{one.share:.0%}"
+        ends = f"{one.interval.low:.0%} to {one.interval.high:.0%}" if one.interval else MISSING
+        counts = map(str, (one.preferred, one.n, one.ties, one.unanswered))
+        name = f"{printable(one.name)} ({one.against})"
+        table.add_row(*map(Text, [name, share, ends, *counts, format_p(one.p)]))
+    Console().print(table)
+    click.echo("Ties are left out of share and interval; p is for 50 %, two-sided.")
+    for mark in found.marks:
+        click.echo(f"Mind: {mark}.")

@@ -241,6 +241,7 @@ def test_import_kdbench_is_light() -> None:
     [
         ["--help"],
         ["run", "--help"],
+        ["eval", "--help"],
         ["list", "pairs"],
         ["list", "methods", "--json"],
         ["plan", "smoke"],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHIPPED = {".py", ".toml", ".safetensors", ".json", ".typed"}
+SHIPPED = {".py", ".toml", ".safetensors", ".json", ".typed", ".html"}
 
 
 @pytest.fixture(scope="module")

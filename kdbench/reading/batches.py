@@ -37,7 +37,7 @@ def read_batch(path: Path, *, most: int) -> ReadSet:
         name, label_name = _which(arrays.declared)
         layout = layout_of(arrays.declared[name].shape)
         values = _channels_first(arrays.load(name), layout)
-        images = torch.from_numpy(np.ascontiguousarray(_eight_bits(values)))
+        images = torch.from_numpy(_eight_bits(values)).clone(memory_format=torch.contiguous_format)
         labels = _labels(arrays, label_name, len(images))
         unused = [key for key in arrays.declared if key not in (name, label_name)]
         scaled = [] if values.dtype == np.uint8 else [f"{values.dtype} in [0, 1]: round(255 v)."]
