@@ -55,6 +55,22 @@ def perceptual_distance(extractor: Extractor, images: Tensor, targets: Tensor) -
     """
     if images.dtype != torch.uint8 or targets.dtype != torch.uint8:
         raise NothingMeasured("LPIPS compares uint8 images: these are points, or planes of images.")
+    return embedded_distance(extractor, images, targets)
+
+
+def embedded_distance(extractor: Extractor, images: Tensor, targets: Tensor) -> Tensor:
+    """What `perceptual_distance` gives, of images that need not have been rounded to uint8.
+
+    Args:
+        extractor: images to embeddings (n, F), float32.
+        images, targets: (N, C, H, W), uint8 or float32 on its scale of [0, 255].
+
+    Returns:
+        (N,), float64.
+
+    Raises:
+        NothingMeasured: the extractor does not take the images.
+    """
     found: list[Tensor] = []
     start, count = 0, 1  # the first pair alone tells F, and with it how many fit
     while start < len(images):

@@ -109,7 +109,10 @@ class LpipsEmbedding(nn.Module):
         self.register_buffer("scale", torch.tensor(SCALE)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
-        """uint8 (N, 1 or 3, H, W) to φ (N, F), float32, and no logits; grey becomes three channels.
+        """(N, 1 or 3, H, W) to φ (N, F), float32, and no logits; grey becomes three channels.
+
+        Args:
+            images: uint8, or float32 on its scale of [0, 255].
 
         Raises:
             NothingMeasured: a side is shorter than the trunk takes, or there are 2 or 4 channels.
