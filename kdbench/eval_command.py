@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def _words(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tup
     metavar="NAME",
     multiple=True,
     callback=_words,
-    help="matlab-y, ntire or rgb for pairs; for sets what another library would print: see "
-    "kdbench list protocols.",
+    help="matlab-y, ntire or rgb for pairs; for sets what another library would print. Measures "
+    "these and no others: see kdbench list protocols.",
 )
 @click.option(
     "--crop",
@@ -76,8 +77,7 @@ def _words(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tup
 @click.option(
     "--pairs",
     type=click.IntRange(1, 1000),
-    default=PAGE_PAIRS,
-    show_default=True,
+    show_default=str(PAGE_PAIRS),
     help="Comparisons on that page.",
 )
 @click.option(
@@ -98,7 +98,7 @@ def _words(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tup
 def eval_command(
     student: str | None,
     blind: Path | None,
-    pairs: int,
+    pairs: int | None,
     answers: tuple[Path, ...],
     statistics: Path | None,
     out: Path | None,
@@ -120,6 +120,8 @@ def eval_command(
     --reference and --task compare sets; with none of them, it is how images look and how much they
     vary.
 
+    The exit code is 4 if nothing was measured, or not all that --metrics or --protocol ask for.
+
     \b
     Examples:
       kdbench eval upscaled/ --targets set5/ --protocol matlab-y --crop 4
@@ -129,6 +131,7 @@ def eval_command(
       kdbench eval images/ --teacher teacher/ --blind page/
       kdbench eval --blind page/ --answers answers.json
     """
+    _refuse_idle(asked, blind=blind, statistics=statistics, pairs=pairs, out=out)
     if answers:
         if blind is None or student is not None:
             raise click.UsageError("Answers belong to a page: --blind DIR --answers FILE.")
@@ -136,11 +139,44 @@ def eval_command(
     elif student is None:
         raise click.UsageError("Say what to measure: kdbench eval STUDENT.")
     elif blind is not None:
-        _make_page(student, asked, blind, pairs, as_json=as_json)
+        _make_page(student, asked, blind, pairs or PAGE_PAIRS, as_json=as_json)
     elif statistics is not None:
-        _save_statistics(student, asked, statistics)
+        _save_statistics(student, asked, statistics, as_json=as_json)
     else:
         _measure(student, asked, out, as_json=as_json)
+
+
+def _refuse_idle(
+    asked: dict[str, Any],
+    *,
+    blind: Path | None,
+    statistics: Path | None,
+    pairs: int | None,
+    out: Path | None,
+) -> None:
+    """Refuse options that would change nothing beside the others.
+
+    Raises:
+        click.UsageError: there are some.
+    """
+    if asked["teacher_arm"] is not None and asked["teacher"] is None:
+        raise click.UsageError("--teacher-as is of a teacher's checkpoint: give --teacher.")
+    if pairs is not None and blind is None:
+        raise click.UsageError("--pairs are those of a page: give --blind DIR.")
+    if blind is not None and statistics is not None:
+        raise click.UsageError("--blind and --save-statistics exclude each other.")
+    if blind is None and statistics is None:
+        return
+    measuring = {
+        "--metrics": asked["metrics"],
+        "--protocol": asked["protocols"],
+        "--crop": asked["crop"] is not None,
+        "--out": out,
+    }
+    idle = [option for option, given in measuring.items() if given]
+    if idle:
+        other = "--blind" if blind is not None else "--save-statistics"
+        raise click.UsageError(f"{other} does not measure: leave out {' and '.join(idle)}.")
 
 
 def _measure(student: str, asked: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
@@ -154,19 +190,24 @@ def _measure(student: str, asked: dict[str, Any], out: Path | None, *, as_json: 
     screen.show(found, as_json=as_json)
     if out is not None:
         click.echo(f"wrote {found.write(out)}", err=as_json)
-    if all(score.value is None for score in found.scores):
+    missing = [score.metric for score in found.scores if score.value is None]
+    if len(missing) == len(found.scores):
         click.echo("kdbench: nothing was measured; the reasons are above.", err=True)
+        sys.exit(4)
+    if missing and (asked["metrics"] or asked["protocols"]):
+        names = ", ".join(missing)
+        click.echo(f"kdbench: not measured: {names}; the reasons are above.", err=True)
         sys.exit(4)
 
 
-def _save_statistics(student: str, asked: dict[str, Any], path: Path) -> None:
+def _save_statistics(student: str, asked: dict[str, Any], path: Path, *, as_json: bool) -> None:
     from kdbench.evaluating.question import Question
     from kdbench.evaluating.saved_statistics import save_statistics
     from kdbench.evaluation_screen import progress_on
 
     with progress_on(Console(stderr=True)) as progress:
         save_statistics(Question(student, **asked), path, progress=progress)
-    click.echo(f"wrote {path}")
+    click.echo(json.dumps({"wrote": [str(path)]}, indent=1) if as_json else f"wrote {path}")
 
 
 def _make_page(

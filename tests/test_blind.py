@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kdbench.blind.make import BadPage, make_page
 from kdbench.blind.trials import Key, Opponent, Shown, arrange
 from kdbench.cli import main
 from kdbench.evaluating.question import Question
+from kdbench.seeds import seed as derive_seed
 
 
 def run(*words: object) -> Result:
@@ -49,10 +51,10 @@ def level(data: str) -> int:
     return int(np.asarray(Image.open(io.BytesIO(content)))[3, 3])
 
 
-def answers(path: Path, test: str, said: dict[str, str]) -> Path:
-    path.write_text(
-        json.dumps({"schema": "kdbench.blind-answers/1", "test": test, "answers": said})
-    )
+def answers(path: Path, test: str, said: dict[str, str], person: str = "a") -> Path:
+    schema = "kdbench.blind-answers/1"
+    saved = {"schema": schema, "test": test, "person": person, "answers": said}
+    path.write_text(json.dumps(saved))
     return path
 
 
@@ -68,7 +70,6 @@ def test_the_key_alone_says_which_side_is_whose(sides: tuple[Path, Path], tmp_pa
     assert done.exit_code == 0, done.output
     text, data, key = page_of(tmp_path / "page")
     assert len(data["trials"]) == len(key.trials) == 6
-    assert {"left", "right"} == {trial.student for trial in key.trials.values()}
     for trial in data["trials"]:
         own = key.trials[trial["id"]]
         other = "right" if own.student == "left" else "left"
@@ -81,7 +82,7 @@ def test_the_key_alone_says_which_side_is_whose(sides: tuple[Path, Path], tmp_pa
     assert "default-src 'none'" in text
 
 
-def test_the_same_images_give_the_same_page_and_another_seed_another(
+def test_the_same_images_give_the_same_page_again_and_others_are_refused(
     sides: tuple[Path, Path], tmp_path: Path
 ) -> None:
     student, teacher = sides
@@ -93,16 +94,63 @@ def test_the_same_images_give_the_same_page_and_another_seed_another(
     done = run(*words, "--seed", 1)
     assert done.exit_code == 2
     assert "holds another comparison" in done.output
-    assert page_of(tmp_path / "page")[2] == key
+    assert page_of(tmp_path / "page")[:3:2] == (first, key)
+    (tmp_path / "page" / "key.json").unlink()
+    done = run(*words)
+    assert done.exit_code == 2
+    assert "There is no key.json" in done.output
+    assert (tmp_path / "page" / "index.html").read_text() == first
+
+
+def many() -> list[Opponent]:
+    image = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    pairs = [(Shown(str(i), image + 1), Shown(str(i), image)) for i in range(400)]
+    return [Opponent("teacher", "t", pairs)]
+
+
+def sides_by_image(key: Key) -> dict[str, str]:
+    return {trial.student_image: trial.student for trial in key.trials.values()}
+
+
+def test_pages_of_the_same_images_differ_in_order_and_sides() -> None:
+    first, second = (arrange("s", many(), seed=0)[1] for _ in range(2))
+    assert first.content == second.content
+    assert first.test != second.test
+    here, there = sides_by_image(first), sides_by_image(second)
+    equal = sum(here[name] == there[name] for name in here)
+    assert stats.binomtest(equal, 400).pvalue > 1e-6
+    assert list(here) != list(there)
+
+
+def test_what_a_page_shows_of_itself_does_not_fix_its_sides(
+    sides: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, teacher = sides
+    assert run(student, "--teacher", teacher, "--blind", tmp_path / "page").exit_code == 0
+    text, data, key = page_of(tmp_path / "page")
+    assert key.secret not in text
+    assert key.content[:16] not in text
+    assert [trial["id"] for trial in data["trials"]] == [str(i) for i in range(1, 9)]
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "0" * 16)  # one test, two secrets
+    one, two = (arrange("s", many(), seed=0) for _ in range(2))
+    assert one[1].test == two[1].test
+    assert [trial.id for trial in one[0]] == [trial.id for trial in two[0]]
+    assert sides_by_image(one[1]) != sides_by_image(two[1])
+    of_test = np.random.default_rng(derive_seed("blind", one[1].test))
+    places = [int(trial.student_image) for trial in one[1].trials.values()]
+    assert of_test.permutation(400).tolist() != places
+    monkeypatch.setattr(secrets, "token_bytes", lambda n: b"\x01" * n)
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "1" * 16)  # two tests, one secret
+    three = arrange("s", many(), seed=0)[1]
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "2" * 16)
+    assert sides_by_image(three) == sides_by_image(arrange("s", many(), seed=0)[1])
 
 
 def test_sides_are_even_in_the_long_run() -> None:
-    image = torch.zeros(1, 4, 4, dtype=torch.uint8)
-    pairs = [(Shown(str(i), image + 1), Shown(str(i), image)) for i in range(400)]
-    trials, key = arrange("s", [Opponent("teacher", "t", pairs)], seed=0)
+    trials, key = arrange("s", many(), seed=0)
     left = sum(trial.student == "left" for trial in key.trials.values())
     assert len({trial.id for trial in trials}) == 400
-    assert stats.binomtest(left, 400).pvalue > 0.001
+    assert stats.binomtest(left, 400).pvalue > 1e-6  # sides are random in each run
     places = [int(key.trials[trial.id].student_image) for trial in trials]
     assert places != sorted(places)
 
@@ -158,8 +206,25 @@ def test_answers_are_scored_with_an_interval(sides: tuple[Path, Path], tmp_path:
     assert found["p"] == pytest.approx(0.21875)  # 2 (C(6,5) + C(6,6)) / 64
     shown = run("--blind", page, "--answers", path)
     assert "83%" in shown.output
-    two = run("--blind", page, "--answers", path, "--answers", path)
+    other = answers(tmp_path / "other.json", key.test, said, person="b")
+    two = run("--blind", page, "--answers", path, "--answers", other)
     assert "not independent" in two.output
+
+
+def test_answers_that_are_given_twice_are_refused(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    student, teacher = sides
+    page = tmp_path / "page"
+    assert run(student, "--teacher", teacher, "--blind", page).exit_code == 0
+    said = {"1": "left", "2": "right"}
+    paths = [
+        answers(tmp_path / f"{name}.json", page_of(page)[2].test, said, name[0])
+        for name in ("b", "a", "a-copy")
+    ]
+    for given, code in ((paths[:2], 0), ([paths[0], paths[0]], 2), (paths, 2)):
+        words = [word for path in given for word in ("--answers", path)]
+        done = run("--blind", page, *words)
+        assert done.exit_code == code, done.output
+    assert "'a.json' and 'a-copy.json' hold the same answers" in done.output
 
 
 def test_ties_alone_are_nothing_measured(sides: tuple[Path, Path], tmp_path: Path) -> None:

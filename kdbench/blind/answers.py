@@ -24,6 +24,8 @@ class Answers(Part):
 
     schema_: Literal["kdbench.blind-answers/1"] = Field(alias="schema")
     test: str
+    person: str
+    """Random, one a browser: people who agree in everything are told apart by it."""
     answers: dict[str, Choice]
 
 
@@ -64,10 +66,12 @@ def score_answers(folder: Path, paths: Sequence[Path]) -> Preferences:
         paths: of answers, one file a person.
 
     Raises:
-        BadPage: the key is missing, or answers are damaged or of another page.
+        BadPage: the key is missing, or answers are damaged, of another page or given twice.
     """
     key = read_key(folder)
-    people = [_read(path, key) for path in paths]
+    found = [_read(path, key) for path in paths]
+    _refuse_twice(found, paths)
+    people = [one.answers for one in found]
     marks = []
     if len(people) > 1:
         marks = ["the answers of one person are not independent, which intervals take them for"]
@@ -110,7 +114,18 @@ def preference(role: str, key: Key, people: Sequence[dict[str, Choice]]) -> Pref
     )
 
 
-def _read(path: Path, key: Key) -> dict[str, Choice]:
+def _refuse_twice(found: Sequence[Answers], paths: Sequence[Path]) -> None:
+    """One person's answers, counted twice, would pass for two people's."""
+    for i, one in enumerate(found):
+        if one in found[:i]:
+            first, again = (printable(paths[j].name) for j in (found.index(one), i))
+            raise BadPage(
+                f"{first!r} and {again!r} hold the same answers of the same person: give each "
+                "person's answers once."
+            )
+
+
+def _read(path: Path, key: Key) -> Answers:
     name = printable(path.name)
     try:
         found = Answers.model_validate_json(path.read_bytes())
@@ -118,4 +133,4 @@ def _read(path: Path, key: Key) -> dict[str, Choice]:
         raise BadPage(f"{name!r} holds no answers as the page saves them.") from error
     if found.test != key.test or not found.answers.keys() <= key.trials.keys():
         raise BadPage(f"{name!r} holds answers to another page, whose key is elsewhere.")
-    return found.answers
+    return found

@@ -44,6 +44,9 @@ class Page:
 def make_page(question: Question, folder: Path, *, count: int, progress: Progress) -> Page:
     """Write `index.html`, which says nothing of whose images it shows, and `key.json`.
 
+    Order and sides are drawn from a secret in the key: the same images give the same page in the
+    same folder alone.
+
     Args:
         question: the student, and whom it is compared with.
         folder: for both files.
@@ -64,8 +67,9 @@ def make_page(question: Question, folder: Path, *, count: int, progress: Progres
     )
     others = opponents(question, registered, student, count=count, progress=progress)
     _refuse_points(others)
-    trials, key = arrange(student.name, others, seed=question.seed)
-    _refuse_another(folder / KEY, key)
+    before = _key_before(folder)
+    trials, key = arrange(student.name, others, seed=question.seed, before=before)
+    _refuse_another(folder, before, key)
     page = render(key.test, trials)
     if len(page) > MOST:
         raise BadPage(
@@ -95,8 +99,8 @@ def read_key(folder: Path) -> Key:
         return Key.model_validate_json((folder / KEY).read_bytes())
     except FileNotFoundError as error:
         raise BadPage(
-            f"There is no {KEY} in {folder.name!r}: answers are scored with the folder that "
-            "--blind wrote."
+            f"There is no {KEY} in {folder.name!r}: answers are scored, and a page is made again, "
+            "with the folder that --blind wrote."
         ) from error
     except (OSError, ValidationError) as error:
         raise BadPage(f"The {KEY} in {folder.name!r} cannot be read: make the page again.") from (
@@ -109,11 +113,18 @@ def _refuse_points(others: list[Opponent]) -> None:
         raise BadPage("This task's samples are points and no images: there is nothing to look at.")
 
 
-def _refuse_another(path: Path, key: Key) -> None:
+def _key_before(folder: Path) -> Key | None:
+    """Of the page that is there; a page without its key cannot be made again."""
+    if os.path.exists(folder / KEY) or os.path.exists(folder / PAGE):
+        return read_key(folder)
+    return None
+
+
+def _refuse_another(folder: Path, before: Key | None, key: Key) -> None:
     """Keep the key to answers that may be on their way."""
-    if os.path.exists(path) and read_key(path.parent).test != key.test:
+    if before is not None and before.test != key.test:
         raise BadPage(
-            f"{path.parent.name!r} holds another comparison, whose answers need its key: choose "
+            f"{folder.name!r} holds another comparison, whose answers need its key: choose "
             "another folder with --blind, or delete that one."
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from kdbench.digest import sha256_of
 from kdbench.record import Part
-from kdbench.seeds import seed as derive_seed
 from kdbench.spec import content_key
 
 Side = Literal["left", "right"]
@@ -52,7 +52,11 @@ class Key(Part):
 
     schema_: Literal["kdbench.blind-key/1"] = Field(alias="schema")
     test: str
-    """Identity of the page."""
+    """Identity of the page, drawn on its own: the page shows it."""
+    secret: str
+    """32 random bytes, hexadecimal: order and sides are drawn from these alone."""
+    content: str
+    """SHA-256 of what is compared, by which the page is made again."""
     student: str
     others: dict[str, str]
     """Names by role."""
@@ -64,30 +68,36 @@ class Trial:
     """One comparison as it is shown."""
 
     id: str
+    """Its number on the page, from 1."""
     left: Tensor
     right: Tensor
 
 
 def arrange(
-    student: str, opponents: Sequence[Opponent], *, seed: int
+    student: str, opponents: Sequence[Opponent], *, seed: int, before: Key | None = None
 ) -> tuple[tuple[Trial, ...], Key]:
     """All comparisons in random order, the student's image on a random side of each.
 
     Args:
         student: its name.
         opponents: one or more, with their pairs.
-        seed: of order and sides; the same images under the same seed give the same page.
+        seed: which images were chosen with.
+        before: key of an earlier page; if that compared the same, it is made again.
     """
     all_pairs = [(opponent, *pair) for opponent in opponents for pair in opponent.pairs]
     shown = [sha256_of(own.image, other.image) for _, own, other in all_pairs]
-    test = content_key([seed, [opponent.role for opponent, _, _ in all_pairs], shown])[:16]
-    draw = np.random.default_rng(derive_seed("blind", test))
+    content = content_key([seed, [opponent.role for opponent, _, _ in all_pairs], shown])
+    if before is not None and before.content == content:
+        test, secret = before.test, before.secret
+    else:
+        test, secret = secrets.token_hex(8), secrets.token_bytes(32).hex()
+    draw = np.random.default_rng(int(secret, 16))
     trials, key = [], {}
-    for place in draw.permutation(len(all_pairs)).tolist():
+    for number, place in enumerate(draw.permutation(len(all_pairs)).tolist(), start=1):
         opponent, own, other = all_pairs[place]
         side: Side = "left" if draw.integers(2) else "right"
         sides = (own, other) if side == "left" else (other, own)
-        trial = Trial(content_key([test, place])[:8], sides[0].image, sides[1].image)
+        trial = Trial(str(number), sides[0].image, sides[1].image)
         trials.append(trial)
         key[trial.id] = KeyTrial(
             student=side,
@@ -96,5 +106,12 @@ def arrange(
             other_image=other.name,
         )
     others = {opponent.role: opponent.name for opponent in opponents}
-    found = Key(schema="kdbench.blind-key/1", test=test, student=student, others=others, trials=key)
-    return tuple(trials), found
+    return tuple(trials), Key(
+        schema="kdbench.blind-key/1",
+        test=test,
+        secret=secret,
+        content=content,
+        student=student,
+        others=others,
+        trials=key,
+    )

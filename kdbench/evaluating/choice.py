@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from kdbench import registry
 from kdbench.errors import BadSpec
+from kdbench.evaluating.generator_scores import GENERATOR
 from kdbench.evaluating.material import LACKING, PARTNERS, Material, Registered
 from kdbench.evaluating.question import BadQuestion, Question
+from kdbench.generators.exported import PROGRAMS
 from kdbench.metrics.base import TASK_EXTRACTOR, Metric, SetName, Use
 from kdbench.metrics.features.base import shared_extractor
 from kdbench.metrics.naming import parse_use, shared_metric
@@ -51,13 +54,21 @@ def named_metrics(question: Question, registered: Registered) -> tuple[str, ...]
     found = requested_metrics(question.metrics, question.set_protocols)
     for name in found:
         use = parse_use(name, n=0)
-        lacking = _lacking(shared_metric(use.metric), question, registered)
+        metric = shared_metric(use.metric)
+        if metric.kind == "generator" and not _has_generator(question, registered):
+            raise BadQuestion(f"{name} is measured of {GENERATOR}.")
+        lacking = _lacking(metric, question, registered)
         if lacking:
             raise BadQuestion(f"{name} compares with {lacking}.")
         _in_features(use, question, registered.world)
     if question.extractor is not None:
         shared_extractor(registry.extractors.resolve(question.extractor))
     return found
+
+
+def _has_generator(question: Question, registered: Registered) -> bool:
+    """Whether the student is drawn from, and not read."""
+    return registered.arm is not None or Path(question.student).suffix.lower() in PROGRAMS
 
 
 def _lacking(metric: Metric, question: Question, registered: Registered) -> str | None:

@@ -12,6 +12,7 @@ from kdbench.errors import NothingMeasured, WeightsError
 from kdbench.evaluating.choice import Wanted, named_metrics, wanted_metrics
 from kdbench.evaluating.evaluation import Evaluation, EvaluationScore
 from kdbench.evaluating.found import Found
+from kdbench.evaluating.generator_scores import of_generator
 from kdbench.evaluating.image_scores import ImageScores
 from kdbench.evaluating.material import Material, gather, look_up
 from kdbench.evaluating.question import Question
@@ -109,7 +110,7 @@ def answer(
     measurer = _Measurer(
         material,
         SetScores(material, Cache(cache), progress),
-        ImageScores(material, question.restoration, question.crop or 0, Cache(cache), progress),
+        ImageScores(material, question.restoration, question.crop, Cache(cache), progress),
     )
     scores, numbers = [], {}
     for i, one in enumerate(wanted):
@@ -168,6 +169,8 @@ class _Measurer:
         return self.material.world.extractor if self.material.world else None
 
     def _found(self, metric: Metric, wanted: Wanted, judge: Extractor | None) -> Found:
+        if metric.kind == "generator":
+            return of_generator(metric, self.material)
         if metric.kind == "set":
             return self.sets.found(metric, wanted, judge)
         return self.images.found(metric, judge)

@@ -22,7 +22,9 @@ class Given(Part):
     n: int | None
     """Images; None where statistics do not say."""
     sha256: str
-    """Of pixels, or of mean and covariance."""
+    """Of pixels, those of partners in the student's order, or of mean and covariance."""
+    labels_sha256: str | None = None
+    """Of labels and the names of their classes; None without labels."""
     n_failed: int = 0
     """Images with a value that is not finite, or with one value everywhere."""
     notes: list[str] = Field(default_factory=list)
@@ -79,7 +81,9 @@ class Evaluation(Part):
     def key(self) -> str:
         """Identity of what was measured and how, whenever and with whichever result."""
         how = [[s.metric, s.reference, s.extractor, s.protocol] for s in self.scores]
-        return content_key([self.student.name, self.student.sha256, self.seed, how])
+        sides = (self.student, self.teacher, self.targets, self.reference)
+        content = [[side.sha256, side.labels_sha256] if side else None for side in sides]
+        return content_key([self.student.name, content, self.task, self.seed, how])
 
     def score(self, metric: str) -> EvaluationScore | None:
         """The score of a metric, with or without its version, or None."""

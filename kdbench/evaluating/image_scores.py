@@ -28,6 +28,8 @@ AGAINST = {
     "teacher": "against the teacher's image of the same input",
 }
 
+UNCUT = "nothing was cut; papers cut the factor of super-resolution"
+
 
 @dataclass(frozen=True, eq=False)
 class ImageScores:
@@ -35,7 +37,8 @@ class ImageScores:
 
     material: Material
     restoration: RestorationProtocol | None
-    crop: int
+    crop: int | None
+    """Pixels to cut from each side; None where nobody said."""
     cache: Cache
     progress: Progress
 
@@ -55,6 +58,8 @@ class ImageScores:
         if others and self._of_teacher and estimate.value is not None:
             teachers, _ = self._values(metric, self._of_teacher, judge)
             estimate = beside_teacher(estimate, float(teachers.mean()))
+        if others and self.restoration is not None and self.crop is None:
+            estimate = replace(estimate, marks=(UNCUT, *estimate.marks))
         return Found(
             estimate,
             n=len(values),
@@ -71,7 +76,7 @@ class ImageScores:
     @cached_property
     def _pairs(self) -> list[OneSize]:
         compared = self.material.compared
-        return compared.by_size(self.restoration, self.crop) if compared else []
+        return compared.by_size(self.restoration, self.crop or 0) if compared else []
 
     @cached_property
     def _of_teacher(self) -> list[OneSize]:
@@ -80,7 +85,7 @@ class ImageScores:
         if targets is None or beside is None:
             return []
         own, due = beside.pairs.targets, targets.pairs.targets
-        return paired(own, due, "target").by_size(self.restoration, self.crop)
+        return paired(own, due, "target").by_size(self.restoration, self.crop or 0)
 
     def _values(
         self, metric: Metric, groups: list[OneSize], judge: Extractor | None
@@ -115,7 +120,9 @@ class ImageScores:
         if metric.kind == "paired" and compared is not None:
             parts.append(AGAINST[compared.role])
         if planes is not None:
-            parts.append(f"{planes.name} ({planes.settings}), {self.crop} pixels cut on each side")
+            parts.append(
+                f"{planes.name} ({planes.settings}), {self.crop or 0} pixels cut on each side"
+            )
             own = own.removeprefix("uint8, ")  # of images, and these are planes
         return ", ".join([*parts, *([own] if own else [])])
 

@@ -78,7 +78,7 @@ class Material:
         """The teacher's images in the student's order."""
         if self.teacher is None or self.beside is None:
             return None
-        if self.teacher.n_failed:
+        if self.teacher.drawn and self.teacher.n_failed:
             raise NothingMeasured(failures(self.teacher.n_failed, "of the teacher's images"))
         labels = labels_of(self.teacher.read) if self.teacher.drawn else self.generated.labels
         return Images(self.beside.others(), labels)
@@ -129,7 +129,7 @@ def look_up(question: Question) -> Registered:
     arm = arm_of(question.student, question.arm)
     teacher_arm = None
     if question.teacher is not None:
-        teacher_arm = arm_of(question.teacher, question.teacher_arm)
+        teacher_arm = arm_of(question.teacher, question.teacher_arm, "--teacher-as")
     names = [registry.tasks.resolve(question.task)] if question.task else []
     names += [registry.tasks.resolve(one[0].task) for one in (arm, teacher_arm) if one]
     if len(set(names)) > 1:

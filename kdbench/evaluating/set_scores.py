@@ -13,7 +13,7 @@ from kdbench.evaluating.labels import check_labels
 from kdbench.evaluating.material import Material
 from kdbench.evaluating.references import HELD_OUT
 from kdbench.evaluating.statistics_distance import FRECHET, distance_to
-from kdbench.evaluating.subjects import failures
+from kdbench.evaluating.subjects import constant_mark, failures
 from kdbench.evaluating.watched import watched
 from kdbench.metrics.base import PAIRED_SETS, ImageSet, Metric, SetName, Use
 from kdbench.metrics.cache import Cache
@@ -51,12 +51,21 @@ class SetScores:
             BadImages: sizes of images differ.
         """
         student, reference = self.material.student, self.material.reference
-        if student.n_failed:
+        if student.drawn and student.n_failed:
             raise NothingMeasured(failures(student.n_failed))
         given = reference.given if reference else None
         if isinstance(given, Statistics) and "reference" in metric.sets:
-            return self._to_statistics(metric, given, judge)
-        return self._between(metric, wanted, judge)
+            found = self._to_statistics(metric, given, judge)
+        else:
+            found = self._between(metric, wanted, judge)
+        marks = (*self._constant(metric), *found.estimate.marks)
+        return replace(found, estimate=replace(found.estimate, marks=marks))
+
+    def _constant(self, metric: Metric) -> tuple[str, ...]:
+        """Marks of images that were read, where a generator's would be failures."""
+        teacher = self.material.teacher if "teacher" in metric.sets else None
+        beside = constant_mark(teacher, "of the teacher's images") if teacher else ()
+        return (*constant_mark(self.material.student), *beside)
 
     def _between(self, metric: Metric, wanted: Wanted, judge: Extractor | None) -> Found:
         generated = self.material.generated

@@ -16,7 +16,7 @@ from kdbench import registry
 from kdbench.errors import BadSpec, NothingMeasured, UnknownName
 from kdbench.evaluating.drawing import drawn
 from kdbench.evaluating.question import BadQuestion
-from kdbench.generators.base import Generator
+from kdbench.generators.base import Generator, Inputs
 from kdbench.generators.build import build_generator
 from kdbench.generators.exported import AT_ONCE, PROGRAMS, load_program
 from kdbench.keys import published_weights
@@ -29,7 +29,21 @@ from kdbench.weights import find_weights
 
 CHECKPOINT = ".safetensors"
 
+SHOWN = 3
+"""Names of images that a remark gives."""
+
 PICKLES = (".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".th")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What made a subject's images."""
+
+    generator: Generator
+    inputs: Callable[[], tuple[Inputs, Inputs]]
+    """Those of the images, and as many of the same labels with other latents."""
+    chunk: int
+    """Images a call."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +59,21 @@ class Subject:
     """Draws images of the same labels from other latents; None if images are all there is."""
     is_file: bool = False
     """Whether it is one image that was named itself."""
+    source: Source | None = None
+    """None if images are all there is."""
 
     @property
     def drawn(self) -> bool:
         """Whether images were made from a task's inputs, in their order."""
         return self.again is not None
+
+    @cached_property
+    def constant(self) -> tuple[str, ...]:
+        """Names of images that were read and have one value everywhere."""
+        if self.drawn or not self.n_failed:
+            return ()
+        named = zip(self.read.names, self.read.images, strict=True)
+        return tuple(name for name, image in named if count_failed(image[None]))
 
     @cached_property
     def images(self) -> Tensor:
@@ -77,8 +101,13 @@ def parse_arm(text: str) -> tuple[Pair, str]:
     return pair, arm
 
 
-def arm_of(word: str, named: str | None) -> tuple[Pair, str] | None:
+def arm_of(word: str, named: str | None, option: str = "--as") -> tuple[Pair, str] | None:
     """The registered arm that a word, or the option beside it, stands for.
+
+    Args:
+        word: as in `Question.student`.
+        named: what the option says.
+        option: which it is, for advice.
 
     Raises:
         UnknownName: the option names none.
@@ -89,11 +118,11 @@ def arm_of(word: str, named: str | None) -> tuple[Pair, str] | None:
         if named is None:
             raise BadQuestion(
                 f"{printable(path.name)!r} holds weights and no network: say which registered "
-                "network and sampler they are for with --as PAIR/ARM (kdbench list pairs)."
+                f"network and sampler they are for with {option} PAIR/ARM (kdbench list pairs)."
             )
         return parse_arm(named)
     if named is not None:
-        raise BadQuestion(f"--as is for checkpoints, and {printable(path.name)!r} is none.")
+        raise BadQuestion(f"{option} is for checkpoints, and {printable(path.name)!r} is none.")
     registered = word.partition("/")[0].partition("@")[0] in set(registry.pairs)
     return parse_arm(word) if registered and not os.path.exists(word) else None
 
@@ -196,15 +225,33 @@ def _drawn(
         replicate = AGAIN + seed  # as in stages
         other, failed = drawn(generator, task, replicate=replicate, chunk=chunk, progress=progress)
         if failed:
-            raise NothingMeasured(failures(failed, "the teacher's other images"))
+            raise NothingMeasured(failures(failed, "of the teacher's other images"))
         return other
 
-    return Subject(name, read, n_failed, again)
+    def inputs() -> tuple[Inputs, Inputs]:
+        own, other = (
+            task.inputs(task.n, split="held-out", replicate=one) for one in (seed, AGAIN + seed)
+        )
+        return own, other
+
+    return Subject(name, read, n_failed, again, source=Source(generator, inputs, chunk))
 
 
-def failures(n: int, whose: str = "images") -> str:
+def failures(n: int, whose: str | None = None) -> str:
     """Why images that failed void what is measured of sets."""
-    return f"{n:,} {whose} are not finite or are constant."
+    one = n == 1
+    be = "is" if one else "are"
+    return f"{n:,} {whose or ('image' if one else 'images')} {be} not finite or {be} constant."
+
+
+def constant_mark(subject: Subject, whose: str | None = None) -> tuple[str, ...]:
+    """What to know of values of a set with constant images, which may be meant: a white page."""
+    n, first = len(subject.constant), subject.constant[:SHOWN]
+    if not n:
+        return ()
+    what = whose or ("image" if n == 1 else "images")
+    names = ", ".join([*map(printable, first), *(["…"] if n > SHOWN else [])])
+    return (f"{n:,} {what} {'is' if n == 1 else 'are'} constant: {names}",)
 
 
 def _failed(images: Tensor | list[Tensor]) -> int:

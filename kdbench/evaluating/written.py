@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from torch import Tensor
+
+from kdbench.digest import sha256_of
 from kdbench.environment import describe_code
 from kdbench.evaluating.evaluation import SCHEMA, Evaluation, EvaluationScore, Given
 from kdbench.evaluating.material import Material
@@ -12,6 +15,8 @@ from kdbench.evaluating.partners import Partners
 from kdbench.evaluating.question import Question
 from kdbench.evaluating.references import Reference
 from kdbench.evaluating.subjects import Subject
+from kdbench.metrics.image_sets import Images
+from kdbench.spec import content_key
 
 
 def written(
@@ -35,7 +40,7 @@ def written(
         student=_subject(material.student),
         reference=_reference(reference) if reference else None,
         targets=_targets(targets) if targets else None,
-        teacher=_subject(teacher) if teacher else None,
+        teacher=_subject(teacher, material.beside) if teacher else None,
         task=material.task.id if material.task else None,
         seed=question.seed,
         protocol=_protocols(question),
@@ -51,20 +56,34 @@ def _protocols(question: Question) -> list[str]:
     return [name + (cut if planes and name == planes.name else "") for name in question.protocols]
 
 
-def _subject(subject: Subject) -> Given:
+def _subject(subject: Subject, beside: Partners | None = None) -> Given:
+    """A student; or a teacher, by its images in the student's order."""
     read = subject.read
     return Given(
         name=subject.name,
         n=len(read),
-        sha256=read.content,
+        sha256=beside.sha256 if beside else read.content,
+        labels_sha256=_labels(read.labels, read.classes),
         n_failed=subject.n_failed,
         notes=list(read.notes),
     )
 
 
 def _reference(reference: Reference) -> Given:
-    notes = list(reference.notes)
-    return Given(name=reference.name, n=reference.n, sha256=reference.sha256, notes=notes)
+    given = reference.given
+    labels = given.labels if reference.has_labels and isinstance(given, Images) else None
+    return Given(
+        name=reference.name,
+        n=reference.n,
+        sha256=reference.sha256,
+        labels_sha256=_labels(labels, reference.classes),
+        notes=list(reference.notes),
+    )
+
+
+def _labels(labels: Tensor | None, classes: tuple[str, ...]) -> str | None:
+    """What labels say: numbers, and which sub-folders they stand for."""
+    return None if labels is None else content_key([sha256_of(labels), classes])
 
 
 def _targets(targets: Partners) -> Given:

@@ -1,7 +1,7 @@
 """Programs that others exported, as generators: torch.export's `.pt2`, TorchScript's `.pt`, `.ts`.
 
 A program is called with latents (N, C, H, W), float32 and standard normal, and labels (N,), int64,
-or with latents alone if it takes one input; it returns images (N, C, H, W) in [0, 1].
+which may be optional, or with latents alone if it takes no labels; it returns images (N, C, H, W) in [0, 1].
 
 Loading a program is running it: measure programs of people you trust. Pickled Python objects, of
 which a program needs none, are refused all the same, and nothing is unpickled.
@@ -79,6 +79,11 @@ class Exported:
             raise self._breach(f"the shape {tuple(images.shape)} where {due} was due")
         return images.detach().float()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its images must know of how they were drawn."""
+        return ("called with latents alone",) if self.inputs == 1 else ()
+
     def _breach(self, found: str) -> BadProgram:
         return BadProgram(
             f"The program {printable(self.name)!r} returned {found}; it must return images "
@@ -96,8 +101,17 @@ class Exported:
             return
         low, high = float(finite.min()), float(finite.max())
         if low < LOWEST or high > HIGHEST:
-            hint = "divide by 255" if high > 2 else "return (x + 1) / 2 if it makes [-1, 1]"
-            raise self._breach(f"values from {low:.4g} to {high:.4g} ({hint} before exporting)")
+            said = f"values from {low:.4g} to {high:.4g} ({_hint(low, high)} before exporting)"
+            raise self._breach(said)
+
+
+def _hint(low: float, high: float) -> str:
+    """What brings values that are not in [0, 1] there."""
+    if low >= LOWEST and high > 2:
+        return "divide by 255"
+    if -2 <= low < LOWEST and high <= 2:  # [-1, 1] before clipping
+        return "return (x + 1) / 2 if it makes [-1, 1]"
+    return "values are unbounded: apply the program's own output activation"
 
 
 def load_program(path: Path, task: Task) -> Exported:
@@ -174,7 +188,15 @@ def _scripted(file: io.BytesIO) -> tuple[Callable[..., Any], int, int]:
     program.eval()
     arguments = program.forward.schema.arguments[1:]  # without itself
     inputs = sum(not argument.has_default_value() for argument in arguments)
+    if inputs == 1 and len(arguments) > 1 and _takes_labels(arguments[1]):
+        inputs = 2
     return program, inputs, AT_ONCE
+
+
+def _takes_labels(argument: Any) -> bool:
+    """Whether the second argument, which has a default, is a tensor by position."""
+    labels = torch._C.OptionalType.ofTensor()
+    return not argument.kwarg_only and argument.type.isSubtypeOf(labels)
 
 
 def _shapes(given: tuple[Tensor, ...]) -> str:

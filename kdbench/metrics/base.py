@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdbench.record import Interval
 
-Kind = Literal["set", "per-image", "paired"]
+Kind = Literal["set", "per-image", "paired", "generator"]
 
 SetName = Literal["reference", "train", "teacher", "teacher-again"]
 """What a set metric compares with: the split's real images, the training images, the teacher's
@@ -114,7 +114,8 @@ class Metric:
     and returns an `Estimate`; a `per-image` one with images (N, C, H, W) and returns N numbers; a
     `paired` one with images and targets of the same shape and returns N numbers; where these two
     need features, (N, D), they are given those in place of images. The harness makes mean,
-    interval and n of both.
+    interval and n of both. A `generator` metric is called with a generator, two `Inputs` of the
+    same labels, and how many images to draw at a time, and returns an `Estimate`.
     """
 
     function: Callable[..., Estimate | Tensor]

@@ -30,6 +30,7 @@ _KINDS = {
     "set": "Of a set of images",
     "paired": "Of pairs of images, averaged",
     "per-image": "Of single images, averaged",
+    "generator": "Of a generator",
 }
 
 

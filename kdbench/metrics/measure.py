@@ -55,10 +55,12 @@ def measure(
             metric needs them.
 
     Raises:
-        NothingMeasured: fewer images than asked for, no features, no other set or targets where
-            they are needed, or targets of another shape.
+        NothingMeasured: the metric is of generators, fewer images than asked for, no features, no
+            other set or targets where they are needed, or targets of another shape.
         BadSpec: the metric's function does not give what its kind promises.
     """
+    if metric.kind == "generator":
+        raise NothingMeasured(f"{metric.id} is measured of a generator, and these are images.")
     n = use.n * use.blocks
     if min(use.n, use.blocks, n - 1) < 1:
         raise NothingMeasured(f"{metric.id} is used on {n} images: at least 2 are needed.")

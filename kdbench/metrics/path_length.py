@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdbench.errors import NothingMeasured
 from kdbench.generators.base import Generator, Inputs, quantise, sample
-from kdbench.metrics.base import Estimate
-from kdbench.metrics.features.base import Extractor
+from kdbench.metrics.base import Estimate, Metric, metric
+from kdbench.metrics.features.base import Extractor, shared_extractor
 from kdbench.metrics.intervals import LEVEL, RESAMPLES
 from kdbench.metrics.lpips import embedded_distance
 from kdbench.record import Interval
@@ -37,6 +37,30 @@ PARALLEL = 1e-7
 
 CHUNK = 250
 """Images a call of the generator."""
+
+JUDGE = "lpips-vgg@1"
+
+SAID = """Perceptual path length: mean change of {images} for a small step between two latents.
+
+Low where the images change evenly along the way, high where they jump. Blind to quality: images
+that do not depend on the latent have a length of 0.{more}
+Images are taken in the size they have, where torch-fidelity and torchmetrics resize to 64 pixels
+by default.
+
+Args:
+    generator: maps inputs to images in [0, 1], in float32.
+    start, end: N latents each, and the labels of both.
+    chunk: images a call.
+
+Raises:
+    NothingMeasured: images are too small, or lengths are not finite.
+    WeightsError: weights of the network are missing or damaged.
+
+Example, of the lengths alone:
+    >>> from kdbench.metrics.path_length import path_length
+    >>> path_length(torch.tensor([1.0, 2.0, 6.0])).value
+    3.0
+"""
 
 Distances = Callable[[Tensor, Tensor], Tensor]
 """Two batches (n, C, H, W), uint8 or float32 on its scale of [0, 255], to n distances."""
@@ -72,14 +96,16 @@ def path_lengths(
         (N,), float64.
 
     Raises:
-        NothingMeasured: `start` and `end` differ in number, or are empty.
+        NothingMeasured: `start` and `end` differ in number or are empty, or the generator's
+            network is in half precision.
     """
     n = len(start)
     if n == 0 or n != len(end):
         raise NothingMeasured(f"A path has two ends: there are {n} first and {len(end)} last ones.")
+    _refuse_half(generator)
     t = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     found = []
-    for places in torch.arange(n).split(chunk):
+    for places in torch.split(torch.arange(n), chunk):
         first, last = start.take(places), end.take(places)
         near, far = (
             _images(generator, _between(first, last, t[places] + step), quantised, chunk)
@@ -174,6 +200,13 @@ def lpips_between(extractor: Extractor) -> Distances:
     return lambda near, far: embedded_distance(extractor, near, far)
 
 
+def _refuse_half(generator: Generator) -> None:
+    network = getattr(generator, "network", None)
+    kinds = {p.dtype for p in network.parameters()} if isinstance(network, nn.Module) else set()
+    if kinds & {torch.float16, torch.bfloat16}:
+        raise NothingMeasured("A path length needs a network in float32: this one is in half.")
+
+
 def _between(start: Inputs, end: Inputs, t: Tensor) -> Inputs:
     return Inputs(slerp(start.latents, end.latents, t), start.labels, start.index)
 
@@ -181,3 +214,44 @@ def _between(start: Inputs, end: Inputs, t: Tensor) -> Inputs:
 def _images(generator: Generator, inputs: Inputs, quantised: bool, chunk: int) -> Tensor:
     images = sample(generator, inputs, chunk=chunk)
     return quantise(images) if quantised else images * 255
+
+
+def path_length_metric(name: str, *, quantised: bool) -> Metric:
+    """PPL of images as they are made, or of what uint8 leaves of them.
+
+    Args:
+        name: of the metric.
+        quantised: whether images are rounded to uint8.
+    """
+
+    def length(generator: Generator, start: Inputs, end: Inputs, chunk: int) -> Estimate:
+        lengths = path_lengths(
+            generator,
+            start,
+            end,
+            lpips_between(shared_extractor(JUDGE)),
+            quantised=quantised,
+            seed=named_seed("path-length"),
+            chunk=chunk,
+        )
+        return path_length(lengths)
+
+    more = " Most of it is rounding: compare it with no other." if quantised else ""
+    images = "images rounded to uint8" if quantised else "unrounded images"
+    length.__doc__ = SAID.format(images=images, more=more)
+    dtype = "images rounded to uint8" if quantised else "images in float32, not clipped"
+    return metric(
+        kind="generator",
+        name=name,
+        higher_is_better=False,
+        bounds=(0.0, None),
+        extractor=JUDGE,
+        few=FEW,
+        protocol=f"{dtype}, ε = {EPSILON:g}, slerp in Z, t ~ U(0, 1), LPIPS v0.1, VGG-16, images "
+        "as they are, without what is outside percentiles 1 (lower) and 99 (higher)",
+        source="Karras et al. 2019, arXiv:1812.04948, section 4.1",
+    )(length)
+
+
+ppl_float = path_length_metric("ppl-float", quantised=False)
+ppl_uint8 = path_length_metric("ppl-uint8", quantised=True)

@@ -81,6 +81,16 @@ TORCHMETRICS = NamedProtocol(
 
 PROTOCOLS = {one.name: one for one in (CLEAN_FID, TORCH_FIDELITY, TORCHMETRICS)}
 
+RESTORATION_SETTINGS = {
+    "matlab-y": "BT.601 luma of studio swing as MATLAB's rgb2ycbcr of doubles, not rounded; grey "
+    "images as they are; super-resolution cuts as many pixels as its factor",
+    "ntire": "all channels; one MSE over them, SSIM is the mean over them; super-resolution cuts 6 "
+    "pixels more than its factor",
+    "rgb": "all channels; one MSE over them, SSIM is the mean over them; super-resolution cuts as "
+    "many pixels as its factor",
+}
+"""What papers on restoration take PSNR and SSIM of, for records and for readers."""
+
 
 def protocol_metrics(name: str) -> tuple[str, ...]:
     """The metrics of a named protocol, as they are asked for.
@@ -101,7 +111,18 @@ def protocol_metrics(name: str) -> tuple[str, ...]:
 
 def describe_protocols() -> list[dict[str, Any]]:
     """One object for each protocol, as `kdbench list` shows them."""
-    return [
+    sets = [
         {**asdict(one), "summary": f"{', '.join(one.metrics)}, as in {one.package}"}
         for one in PROTOCOLS.values()
     ]
+    metrics = ["psnr", "ssim"]
+    pairs = [
+        {
+            "name": name,
+            "settings": settings,
+            "metrics": metrics,
+            "summary": f"{', '.join(metrics)} of pairs, kdbench eval only: {settings}",
+        }
+        for name, settings in RESTORATION_SETTINGS.items()
+    ]
+    return sets + pairs

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kdbench.errors import NothingMeasured
 from kdbench.metrics.luma import studio_luma
+from kdbench.metrics.protocols import RESTORATION_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -57,24 +58,21 @@ class RestorationProtocol:
 
 MATLAB_Y = RestorationProtocol(
     "matlab-y",
-    "BT.601 luma of studio swing as MATLAB's rgb2ycbcr of doubles, not rounded; grey images as "
-    "they are; super-resolution cuts as many pixels as its factor",
+    RESTORATION_SETTINGS["matlab-y"],
     lambda images: studio_luma(images)[:, None],
     0,
 )
 
 NTIRE = RestorationProtocol(
     "ntire",
-    "all channels; one MSE over them, SSIM is the mean over them; super-resolution cuts 6 pixels "
-    "more than its factor",
+    RESTORATION_SETTINGS["ntire"],
     lambda images: images,
     6,
 )
 
 RGB = RestorationProtocol(
     "rgb",
-    "all channels; one MSE over them, SSIM is the mean over them; super-resolution cuts as many "
-    "pixels as its factor",
+    RESTORATION_SETTINGS["rgb"],
     lambda images: images,
     0,
 )

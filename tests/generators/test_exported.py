@@ -7,7 +7,7 @@ import json
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 import torch
@@ -38,6 +38,30 @@ class Plain(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         return torch.sigmoid(latents)
+
+
+class Optionally(nn.Module):
+    """Of labels where they are given."""
+
+    def forward(
+        self, latents: Tensor, labels: Optional[Tensor] = None, scale: float = 0.1
+    ) -> Tensor:
+        images = torch.sigmoid(latents)
+        return images if labels is None else 0 * images + scale * labels[:, None, None, None]
+
+
+class Scaled(nn.Module):
+    """Of latents and a number with a default."""
+
+    def forward(self, latents: Tensor, scale: float = 0.5) -> Tensor:
+        return scale * torch.sigmoid(latents)
+
+
+class Raw(nn.Module):
+    """Without its last activation."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return 3 * latents
 
 
 class Signed(nn.Module):
@@ -124,11 +148,25 @@ def test_torchscript_with_and_without_labels(tmp_path: Path) -> None:
     assert torch.equal(drawn(one), Plain()(INPUTS.latents))
 
 
+def test_torchscript_with_optional_labels_is_given_them(tmp_path: Path) -> None:
+    path = scripted(tmp_path, Optionally())
+    assert load_program(path, DIGITS).notes == ()
+    assert torch.equal(drawn(path), Optionally()(INPUTS.latents, INPUTS.labels))
+
+
+@pytest.mark.parametrize("module", [Plain(), Scaled()], ids=lambda value: type(value).__name__)
+def test_a_program_that_takes_no_labels_is_noted(tmp_path: Path, module: nn.Module) -> None:
+    path = scripted(tmp_path, module)
+    assert load_program(path, DIGITS).notes == ("called with latents alone",)
+    assert torch.equal(drawn(path), module(INPUTS.latents))
+
+
 @pytest.mark.parametrize(
     ("module", "said"),
     [
         (Signed(), r"from -1 to 1 \(return \(x \+ 1\) / 2"),
         (Wide(), "divide by 255"),
+        (Raw(), r"from -\S+ to \S+ \(values are unbounded: apply the program's own output act"),
         (Bytes(), "returned torch.uint8"),
         (Flat(), r"the shape \(250, 64\) where \(250, 1, 8, 8\) was due"),
         (Three(), "takes 3 inputs"),

@@ -109,6 +109,7 @@ def test_entries_stand_by_kind_in_the_order_of_names(page: str) -> None:
             own.append(line.strip("# `"))
     headings = {"set": "## Of a set of images", "paired": "## Of pairs of images, averaged"}
     headings["per-image"] = "## Of single images, averaged"
+    headings["generator"] = "## Of a generator"
     assert list(kinds) == [heading for heading in headings.values() if heading in kinds]
     for heading, names in kinds.items():
         assert names == sorted(names)
