@@ -172,6 +172,7 @@ def _refuse_idle(
         "--protocol": asked["protocols"],
         "--crop": asked["crop"] is not None,
         "--out": out,
+        "--extractor": blind and asked["extractor"],
     }
     idle = [option for option, given in measuring.items() if given]
     if idle:

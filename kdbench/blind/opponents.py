@@ -67,6 +67,7 @@ def _sides(
             task=registered.task,
             seed=question.seed,
             progress=progress,
+            option="--teacher-as",
         )
         yield "teacher", teacher.name, teacher.read
     if question.targets is not None:

@@ -54,12 +54,13 @@ def drawn(
     images = sample(_Told(generator, progress, len(inputs)), inputs, chunk=chunk)
     if task.quantised and isinstance(generator, Exported):
         generator.refuse_range(images)
+    own = generator.notes if isinstance(generator, Exported) else ()
     labels_of = getattr(generator, "labels_of", None)
     read = ReadSet(
         names=tuple(str(i) for i in range(len(inputs))),
         images=task.finish(torch.nan_to_num(images)).contiguous(),
         labels=labels_of(inputs) if labels_of else inputs.labels,
-        notes=_clipped(images) if task.quantised else (),
+        notes=(*own, *(_clipped(images) if task.quantised else ())),
         has_files=False,
     )
     return read, count_failed(images)

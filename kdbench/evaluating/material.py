@@ -165,6 +165,7 @@ def gather(question: Question, registered: Registered, *, progress: Progress) ->
             task=task,
             seed=question.seed,
             progress=_told(progress, "teacher"),
+            option="--teacher-as",
         )
         beside = partners(student, teacher, role="teacher")
     return Material(student, registered.world, task, reference, teacher, targets, beside)

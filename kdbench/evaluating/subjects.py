@@ -128,7 +128,13 @@ def arm_of(word: str, named: str | None, option: str = "--as") -> tuple[Pair, st
 
 
 def open_subject(
-    word: str, *, arm: tuple[Pair, str] | None, task: Task | None, seed: int, progress: Progress
+    word: str,
+    *,
+    arm: tuple[Pair, str] | None,
+    task: Task | None,
+    seed: int,
+    progress: Progress,
+    option: str = "--as",
 ) -> Subject:
     """Read images, or run what makes them on the inputs of a task.
 
@@ -138,20 +144,21 @@ def open_subject(
         task: whose inputs programs are run on.
         seed: which replicate of them.
         progress: told of images that are read or drawn.
+        option: which one names the network of a checkpoint, for advice.
 
     Raises:
         KdbenchError: it cannot be had.
     """
     path = Path(word)
     if arm is not None:
-        return _of_arm(path, *arm, seed=seed, progress=progress)
+        return _of_arm(path, *arm, seed=seed, progress=progress, option=option)
     if path.suffix.lower() in PROGRAMS:
         return _of_program(path, task, seed=seed, progress=progress)
     if path.suffix.lower() in PICKLES and not os.path.isdir(path):
         raise BadQuestion(
             f"{printable(path.name)!r} may hold pickled Python objects, which can run any code, "
-            "and is not loaded; save weights as safetensors and say --as PAIR/ARM, or export the "
-            "program with torch.export.save."
+            f"and is not loaded; save weights as safetensors and say {option} PAIR/ARM, or export "
+            "the program with torch.export.save."
         )
     if not os.path.exists(path):  # which is no error if the path is too long or closed
         raise BadImages(
@@ -178,13 +185,15 @@ def read_subject(path: Path, progress: Progress) -> Subject:
     )
 
 
-def _of_arm(path: Path, pair: Pair, arm: str, *, seed: int, progress: Progress) -> Subject:
+def _of_arm(
+    path: Path, pair: Pair, arm: str, *, seed: int, progress: Progress, option: str
+) -> Subject:
     weights, name = path, printable(path.name)
     if path.suffix.lower() != CHECKPOINT:
         published = published_weights(pair, seed)
         if published is None and pair.generator is None:
             raise BadQuestion(
-                f"No weights of {pair.name} are published: give a checkpoint, and --as "
+                f"No weights of {pair.name} are published: give a checkpoint, and {option} "
                 f"{pair.name}/{arm}."
             )
         name = f"{pair.name}/{arm}"

@@ -1,7 +1,8 @@
 """Programs that others exported, as generators: torch.export's `.pt2`, TorchScript's `.pt`, `.ts`.
 
 A program is called with latents (N, C, H, W), float32 and standard normal, and labels (N,), int64,
-which may be optional, or with latents alone if it takes no labels; it returns images (N, C, H, W) in [0, 1].
+which may be optional, or with latents alone if it takes no labels; it returns images (N, C, H, W)
+in [0, 1].
 
 Loading a program is running it: measure programs of people you trust. Pickled Python objects, of
 which a program needs none, are refused all the same, and nothing is unpickled.

@@ -7,7 +7,7 @@ import json
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 import torch
@@ -43,9 +43,7 @@ class Plain(nn.Module):
 class Optionally(nn.Module):
     """Of labels where they are given."""
 
-    def forward(
-        self, latents: Tensor, labels: Optional[Tensor] = None, scale: float = 0.1
-    ) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None, scale: float = 0.1) -> Tensor:
         images = torch.sigmoid(latents)
         return images if labels is None else 0 * images + scale * labels[:, None, None, None]
 
