@@ -356,3 +356,21 @@ def test_markup_in_names_is_shown_as_it_is(tmp_path: Path) -> None:
         write(tmp_path / side, "[bold]x[bold].png", photo(0, 16, 16))
     done = run(tmp_path / "a", "--targets", tmp_path / "b", "--metrics", "psnr")
     assert "[bold]x[bold].png" in done.output
+
+
+def test_a_grey_pair_is_the_same_whatever_else_is_in_the_folder(tmp_path: Path) -> None:
+    """Grey repeated in three channels would go through studio swing, which is 1.32 dB more."""
+    colour = photo(3, 40, 40)
+    for side, level in (("student", 3), ("target", 0)):
+        grey = (photo(1, 40, 40)[:1].int() + level).clamp(0, 255).byte()
+        for folder, others in (("alone", {}), ("mixed", {"colour.png": colour})):
+            (tmp_path / folder / side).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(grey[0].numpy()).save(tmp_path / folder / side / "grey.png")
+            for name, image in others.items():
+                write(tmp_path / folder / side, name, image)
+    found = {}
+    for folder in ("alone", "mixed"):
+        own, targets = (tmp_path / folder / side for side in ("student", "target"))
+        rows = said(own, "--targets", targets, "--protocol", "matlab-y", "--metrics", "psnr")
+        found[folder] = next(row for row in rows["per_image"] if row["name"].startswith("grey"))
+    assert found["alone"] == found["mixed"]

@@ -50,7 +50,8 @@ class Partners:
         Raises:
             BadImages: sizes differ.
         """
-        found = self.pairs.targets
+        channels = max(map(len, self.pairs.targets))
+        found = [image.expand(channels, -1, -1) for image in self.pairs.targets]
         same = len({image.shape for image in found}) == 1
         return ReadSet(self.pairs.names, torch.stack(found) if same else found).stacked()
 

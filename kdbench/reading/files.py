@@ -37,8 +37,9 @@ def read_files(
     most: int,
     threads: int,
     progress: Progress,
-) -> tuple[Tensor | list[Tensor], Counter[str]]:
-    """The images of files in their order, and how many were treated in which way.
+) -> tuple[Tensor | list[Tensor], frozenset[int], Counter[str]]:
+    """The images of files in their order, which were grey among colour, and how many were treated
+    in which way.
 
     Args:
         files: names for messages, and paths.
@@ -71,7 +72,7 @@ def read_files(
     named = problems | {files[i][0]: why for i, why in bad.items()}
     ordered = {name: named[name] for name in sorted(named, key=natural)}
     refuse_files(ordered, of=len(files) + len(problems))
-    return found.images(), treatments + found.treatments()
+    return found.images(), found.widened(), treatments + found.treatments()
 
 
 @contextmanager

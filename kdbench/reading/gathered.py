@@ -31,6 +31,7 @@ class Gathered:
         self._whole: Pixels | None = None
         self._others: dict[int, Pixels] = {}
         self._channels: Counter[int] = Counter()
+        self._grey: set[int] = set()
         self._lock = Lock()
 
     def add(self, i: int, pixels: Pixels) -> None:
@@ -39,6 +40,8 @@ class Gathered:
         Raises:
             OverFull: there is more than may be held.
         """
+        if len(pixels) == 1:
+            self._grey.add(i)
         whole = self._place(pixels)
         fits = whole is not None and whole.shape[2:] == pixels.shape[1:]
         if whole is not None and fits and whole.shape[1] >= len(pixels):
@@ -74,7 +77,11 @@ class Gathered:
         own: Pixels = self._whole[i]
         return own
 
+    def widened(self) -> frozenset[int]:
+        """Positions of grey images that were given three channels."""
+        return frozenset(self._grey) if len(self._channels) > 1 else frozenset()
+
     def treatments(self) -> Counter[str]:
         """Grey images that were given three channels."""
-        mixed = len(self._channels) > 1
-        return Counter({GREY: self._channels[1]}) if mixed else Counter()
+        widened = self.widened()
+        return Counter({GREY: len(widened)}) if widened else Counter()

@@ -32,7 +32,8 @@ class Pairs:
 def pair(students: ReadSet, targets: ReadSet) -> Pairs:
     """Pair images of one name, whatever the extension; batches are paired by position.
 
-    Where one side is grey throughout and the other in colour, grey is repeated, and counted.
+    A pair that is grey on both sides stays grey, whatever else is in the folders; where one side
+    is grey and the other in colour, grey is repeated, and counted.
 
     Raises:
         BadImages: a name without its partner, a name twice, sizes that differ: all of them.
@@ -42,8 +43,8 @@ def pair(students: ReadSet, targets: ReadSet) -> Pairs:
     own, other = _by_stem(students, "students"), _by_stem(targets, "targets")
     _refuse_alone(own, other)
     names = tuple(own)
-    left = [students.images[own[name]] for name in names]
-    right = [targets.images[other[name]] for name in names]
+    left = [_as_it_was(students, own[name]) for name in names]
+    right = [_as_it_was(targets, other[name]) for name in names]
     _refuse_sizes(names, left, right)
     channels = [max(len(a), len(b)) for a, b in zip(left, right, strict=True)]
     widened = sum(len(a) != len(b) for a, b in zip(left, right, strict=True))
@@ -54,6 +55,11 @@ def pair(students: ReadSet, targets: ReadSet) -> Pairs:
         [image.expand(c, -1, -1) for image, c in zip(right, channels, strict=True)],
         note if widened else (),
     )
+
+
+def _as_it_was(images: ReadSet, i: int) -> Tensor:
+    """One image, grey if its file is."""
+    return images.images[i][:1] if i in images.widened else images.images[i]
 
 
 def _by_stem(images: ReadSet, side: str) -> dict[str, int]:

@@ -29,6 +29,8 @@ class ReadSet:
     """What was counted and how it was treated, in sentences."""
     has_files: bool = True
     """Whether names are those of files."""
+    widened: frozenset[int] = frozenset()
+    """Positions of grey images that were repeated in three channels beside colour ones."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -66,12 +66,12 @@ def _refuse_few(n: int, source: Path, at_least: int) -> None:
 
 def _read_files(listing: Listing, most: int, threads: int, progress: Progress) -> ReadSet:
     files = [(name, listing.root / name) for name in listing.names]
-    images, treatments = read_files(
+    images, widened, treatments = read_files(
         files, problems=listing.problems, most=most, threads=threads, progress=progress
     )
     labels = None if listing.labels is None else torch.tensor(listing.labels)
     notes = (*listing.notes, *_notes(treatments, len(files)), *alike(images))
-    return ReadSet(tuple(listing.names), images, labels, listing.classes, notes)
+    return ReadSet(tuple(listing.names), images, labels, listing.classes, notes, widened=widened)
 
 
 def _single(source: Path) -> Listing:
