@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from kdbench import registry
 from kdbench.cli import KINDS, main
-from kdbench.metrics.protocols import PROTOCOLS
+from kdbench.metrics.protocols import PROTOCOLS, RESTORATION_SETTINGS
 from kdbench.store import Store
 from kdbench.weights import cards
 
@@ -45,7 +45,7 @@ def test_lists_are_arrays_of_objects_with_names(kind: str) -> None:
     assert done.exit_code == 0
     entries = json.loads(done.stdout)
     assert {"name"} <= set.intersection(*(set(entry) for entry in entries))
-    others = {"protocols": PROTOCOLS, "weights": cards}
+    others = {"protocols": [*PROTOCOLS, *RESTORATION_SETTINGS], "weights": cards}
     assert [entry["name"] for entry in entries] == list(others.get(kind) or getattr(registry, kind))
 
 
