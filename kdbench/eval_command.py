@@ -112,13 +112,17 @@ def eval_command(
     .ts; with --task), or a registered PAIR/ARM with published weights. REF is a folder, a batch,
     statistics (.npz of pytorch-fid, .pt of torch-fidelity, .safetensors of kdbench), or a task.
 
-    A program is called with latents (N, C, H, W) and labels (N,), or with latents alone, and
-    returns images (N, C, H, W) in [0, 1]. Loading a program is running it: give only programs of
-    people you trust. Pickled checkpoints are never loaded.
+    A program is called with latents (N, C, H, W) and labels (N,) if it takes labels, optional ones
+    too, otherwise with latents alone, and returns images (N, C, H, W) in [0, 1]. Loading a program
+    is running it: give only programs of people you trust. Pickled checkpoints are never loaded.
 
     What is measured follows from what is given: --targets and --teacher compare image by image,
     --reference and --task compare sets; with none of them, it is how images look and how much they
     vary.
+
+    --blind draws sides and order at random for each folder. Keep its key.json, without which no
+    answer can be scored, and do not open it before you have answered. The same answers given twice
+    are refused.
 
     The exit code is 4 if nothing was measured, or not all that --metrics or --protocol ask for.
 
@@ -135,7 +139,13 @@ def eval_command(
     if answers:
         if blind is None or student is not None:
             raise click.UsageError("Answers belong to a page: --blind DIR --answers FILE.")
+        _refuse_beside_answers({**asked, "pairs": pairs})
         _score_answers(blind, answers, as_json=as_json)
+    elif student is None and blind is not None:
+        raise click.UsageError(
+            "Say whose images to show, kdbench eval STUDENT --blind DIR, or whose answers to "
+            "score, kdbench eval --blind DIR --answers FILE."
+        )
     elif student is None:
         raise click.UsageError("Say what to measure: kdbench eval STUDENT.")
     elif blind is not None:
@@ -178,6 +188,21 @@ def _refuse_idle(
     if idle:
         other = "--blind" if blind is not None else "--save-statistics"
         raise click.UsageError(f"{other} does not measure: leave out {' and '.join(idle)}.")
+
+
+def _refuse_beside_answers(asked: dict[str, Any]) -> None:
+    """Refuse options that say what a page is made of: its key knows.
+
+    Raises:
+        click.UsageError: there are some.
+    """
+    names = {"arm": "--as", "teacher_arm": "--teacher-as"}
+    making = ("reference", "targets", "teacher", "task", "arm", "teacher_arm", "pairs")
+    idle = [names.get(name, f"--{name}") for name in making if asked[name] is not None]
+    if idle:
+        raise click.UsageError(
+            f"Answers are scored with the page's own key: leave out {' and '.join(idle)}."
+        )
 
 
 def _measure(student: str, asked: dict[str, Any], out: Path | None, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from kdbench.blind.answers import Preferences
 from kdbench.blind.make import KEY, PAGE, Page
+from kdbench.blind.trials import Key
 from kdbench.evaluating.evaluation import Evaluation, EvaluationScore, Given
 from kdbench.reading.names import printable
 from kdbench.report.formats import MISSING, format_number, format_p
@@ -24,9 +25,16 @@ MOST_ROWS = 30
 NAME_WIDTH = 30
 """Characters of a metric's name that are kept on one line."""
 
+WIDE = 200
+"""Characters of a line where nobody's terminal says how many there are: in a file or a pipe."""
+
 BETTER = {True: "↑", False: "↓", None: ""}
 """Which direction is better."""
-DETAILS = ("median", "p5", "shuffled", "teacher")
+WORST = {True: "p5", False: "p95"}
+"""The percentile that 5 % of images are worse than, by which direction is better."""
+
+TAIL = "worst 5 %"
+DETAILS = ("median", TAIL, "shuffled", "teacher")
 """Of metrics of pairs, shown beside the mean where there are some."""
 
 
@@ -56,7 +64,7 @@ def show(found: Evaluation, *, as_json: bool) -> None:
     if as_json:
         click.echo(found.to_json(), nl=False)
         return
-    console = Console()
+    console = _console()
     click.echo("\n".join(_what(found)))
     measured = [score for score in found.scores if score.value is not None]
     pairs = [score for score in measured if _is_paired(score)]
@@ -74,6 +82,11 @@ def show(found: Evaluation, *, as_json: bool) -> None:
         click.echo("\n" + "\n".join(remarks))
 
 
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
 def _what(found: Evaluation) -> Iterator[str]:
     """What was measured against what, and how files were treated."""
     sides = {
@@ -85,7 +98,7 @@ def _what(found: Evaluation) -> Iterator[str]:
     for side, given in sides.items():
         if given is not None:
             yield f"{side + ':':11}{printable(given.name)}, {_images(given)}"
-            yield from (f"{'':11}{printable(note)}" for note in given.notes)
+            yield from (f"{'':11}{note}" for note in given.notes)  # names in it are printable
     for protocol in found.protocol:
         yield f"{'protocol:':11}{protocol}"
 
@@ -99,22 +112,31 @@ def _images(given: Given) -> str:
 
 def _table(scores: Sequence[EvaluationScore]) -> Table:
     paired = any(map(_is_paired, scores))
-    details = [name for name in DETAILS if paired and any(name in s.details for s in scores)]
+    details = [n for n in DETAILS if paired and any(_detail(s, n) is not None for s in scores)]
     table = Table(box=None, pad_edge=False)
-    longest = max(len(_short(score)) for score in scores)
+    longest = max(len(name) for name in ("metric", *map(_short, scores)))
     table.add_column("metric", overflow="fold", min_width=min(longest, NAME_WIDTH))
     table.add_column("")
-    counted = ("n",) if paired else ("n", "against")
+    beside = not paired and any(score.n_reference is not None for score in scores)
+    counted = ("n", "against") if beside else ("n",)
     for heading in ("value", "95 % interval", *details, *counted):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("unit")
+    table.add_column("unit", overflow="fold")
     for score in scores:
-        more = [_number(score.details.get(name)) for name in details]
+        more = [_number(_detail(score, name)) for name in details]
         counts = [_count(n) for n in (score.n, score.n_reference)[: len(counted)]]
         name = _short(score), BETTER[score.higher_is_better]
         row = [*name, _number(score.value), _interval(score), *more, *counts, score.unit or ""]
         table.add_row(*map(Text, row))
     return table
+
+
+def _detail(score: EvaluationScore, name: str) -> float | None:
+    """A detail; of the worst images the percentile that 5 % of them are beyond."""
+    if name == TAIL:
+        better = score.higher_is_better
+        return None if better is None else score.details.get(WORST[better])
+    return score.details.get(name)
 
 
 def _short(score: EvaluationScore) -> str:
@@ -182,9 +204,20 @@ def show_page(page: Page, *, as_json: bool) -> None:
     against = " and ".join(f"{printable(n)} ({role})" for role, n in page.key.others.items())
     count = len(page.key.trials)
     click.echo(f"{count:,} comparisons of {printable(page.key.student)} with {against}.")
+    for role in _at_random(page.key):
+        click.echo(f"Mind: images of the {role} have other names or sizes: shown at random.")
     click.echo(f"wrote {wrote[0]}: open it in a browser, answer, and save; it can be given away.")
-    click.echo(f"wrote {wrote[1]}: whose side is whose; keep it from who answers.")
+    click.echo(
+        f"wrote {wrote[1]}: whose side is whose, without which no answer can be scored; keep it, "
+        "and from who answers."
+    )
     click.echo(f"Next: kdbench eval --blind {page.folder} --answers answers.json")
+
+
+def _at_random(key: Key) -> list[str]:
+    """Whose images could not be shown beside the student's of the same name."""
+    apart = {one.against for one in key.trials.values() if one.student_image != one.other_image}
+    return sorted(apart - {"reference"})
 
 
 def show_preferences(found: Preferences, *, as_json: bool) -> None:
@@ -204,7 +237,7 @@ def show_preferences(found: Preferences, *, as_json: bool) -> None:
         counts = map(str, (one.preferred, one.n, one.ties, one.unanswered))
         name = f"{printable(one.name)} ({one.against})"
         table.add_row(*map(Text, [name, share, ends, *counts, format_p(one.p)]))
-    Console().print(table)
+    _console().print(table)
     click.echo("Ties are left out of share and interval; p is for 50 %, two-sided.")
     for mark in found.marks:
         click.echo(f"Mind: {mark}.")

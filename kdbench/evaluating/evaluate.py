@@ -120,7 +120,8 @@ def answer(
         if values is not None:
             numbers[score.metric] = values.tolist()
     progress("measuring", len(wanted), len(wanted))
-    return written(question, material, scores, numbers)
+    kinds = {shared_metric(one.use.metric).kind for one in wanted}
+    return written(question, material, scores, numbers, kinds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from kdbench.errors import NothingMeasured
+from kdbench.evaluating.few_at_a_time import Side, alike, numbers, strangers_by_size
 from kdbench.evaluating.found import Found
 from kdbench.evaluating.material import PARTNERS, Material
-from kdbench.evaluating.partners import OneSize, paired, singles
+from kdbench.evaluating.partners import Partners
 from kdbench.evaluating.references import HELD_OUT
-from kdbench.evaluating.watched import watched
-from kdbench.metrics.base import Estimate, ImageSet, Metric
+from kdbench.evaluating.sides import Sides, Whose
+from kdbench.metrics.base import Estimate, Metric
 from kdbench.metrics.cache import Cache
 from kdbench.metrics.features.base import Extractor
-from kdbench.metrics.image_sets import Images
-from kdbench.metrics.per_image import image_values, over_images, shuffled_values
+from kdbench.metrics.per_image import over_images
 from kdbench.metrics.restoration import RestorationProtocol
 from kdbench.stages import Progress
 
@@ -33,7 +33,7 @@ UNCUT = "nothing was cut; papers cut the factor of super-resolution"
 
 @dataclass(frozen=True, eq=False)
 class ImageScores:
-    """Measures the images of one evaluation one by one; those of one size together."""
+    """Measures the images of one evaluation one by one."""
 
     material: Material
     restoration: RestorationProtocol | None
@@ -48,18 +48,14 @@ class ImageScores:
         Raises:
             NothingMeasured: there are no partners, or whatever keeps the metric from measuring.
         """
-        compared = self.material.compared
-        if metric.kind == "paired" and compared is None:
+        others = self.material.compared if metric.kind == "paired" else None
+        if metric.kind == "paired" and others is None:
             raise NothingMeasured(f"It compares with {PARTNERS}.")
-        groups = self._pairs if metric.kind == "paired" else self._singles
-        values, shuffled = self._values(metric, groups, judge)
-        others = compared if metric.kind == "paired" else None
-        estimate = mean_of(metric, values, shuffled)
-        if others and self._of_teacher and estimate.value is not None:
-            teachers, _ = self._values(metric, self._of_teacher, judge)
-            estimate = beside_teacher(estimate, float(teachers.mean()))
-        if others and self.restoration is not None and self.crop is None:
-            estimate = replace(estimate, marks=(UNCUT, *estimate.marks))
+        if others is None:
+            values = self._numbers(metric, judge, "student")
+            estimate = mean_of(metric, values)
+        else:
+            values, estimate = self._compared(metric, judge)
         return Found(
             estimate,
             n=len(values),
@@ -70,44 +66,46 @@ class ImageScores:
         )
 
     @cached_property
-    def _singles(self) -> list[OneSize]:
-        return singles(self.material.student.read)
+    def _sides(self) -> Sides:
+        return Sides(self.material, self.cache, self.progress)
 
-    @cached_property
-    def _pairs(self) -> list[OneSize]:
-        compared = self.material.compared
-        return compared.by_size(self.restoration, self.crop or 0) if compared else []
+    def _compared(self, metric: Metric, judge: Extractor | None) -> tuple[Tensor, Estimate]:
+        """The number of each pair, and their mean beside shuffled pairs and the teacher's."""
+        values = self._numbers(metric, judge, "paired", "partner")
+        shuffled = self._shuffled(metric, judge)
+        estimate = mean_of(metric, values, shuffled)
+        if "teacher" in self._sides.images and estimate.value is not None:
+            teachers = self._numbers(metric, judge, "teacher", "partner")
+            estimate = beside_teacher(estimate, float(teachers.mean()))
+        marks = [*estimate.marks, *alone_mark(len(values) - len(shuffled), len(values))]
+        if self.restoration is not None and self.crop is None:
+            marks.insert(0, UNCUT)
+        return values, replace(estimate, marks=tuple(marks))
 
-    @cached_property
-    def _of_teacher(self) -> list[OneSize]:
-        """The teacher's images with the targets, where both are given."""
-        targets, beside = self.material.targets, self.material.beside
-        if targets is None or beside is None:
-            return []
-        own, due = beside.pairs.targets, targets.pairs.targets
-        return paired(own, due, "target").by_size(self.restoration, self.crop or 0)
+    def _numbers(self, metric: Metric, judge: Extractor | None, *whose: Whose) -> Tensor:
+        sides = [self._side(one, metric, judge) for one in whose]
+        return numbers(metric, sides, self._view(metric))
 
-    def _values(
-        self, metric: Metric, groups: list[OneSize], judge: Extractor | None
-    ) -> tuple[Tensor, Tensor]:
-        """(N,) numbers, and as many of pairs that do not belong together where all have some."""
-        values = torch.empty(len(self.material.student.read), dtype=torch.float64)
-        others = []
-        for group in groups:
-            own = self._seen(group.own, metric, judge)
-            other = self._seen(group.other, metric, judge) if group.other else None
-            values[group.places] = image_values(metric, own, other).double().cpu()
-            if other is not None:
-                others.append(shuffled_values(metric, own, other).double().cpu())
-        return values, torch.cat(others) if others else torch.empty(0)
+    def _shuffled(self, metric: Metric, judge: Extractor | None) -> Tensor:
+        """The numbers of pairs that do not belong together; fewer where images have no other."""
+        own, other = (self._side(whose, metric, judge) for whose in ("paired", "partner"))
+        places, strangers = strangers_by_size(self._sides.images["paired"])
+        mixed = [own[i] for i in places], [other[i] for i in strangers]
+        return numbers(metric, alike(*mixed), self._view(metric))
 
-    def _seen(self, images: Images, metric: Metric, judge: Extractor | None) -> ImageSet:
+    def _side(self, whose: Whose, metric: Metric, judge: Extractor | None) -> Side:
         if judge is None or not metric.needs_features:
-            return images.seen_by(None, self.cache)
-        if images.images.dtype != torch.uint8:
+            return self._sides.images[whose]
+        if metric.kind == "paired" and self.restoration is not None:
             raise NothingMeasured(f"{metric.id} is of whole images, not of a protocol's planes.")
-        told = watched(judge, "pairs", len(images.images), progress=self.progress)
-        return images.seen_by(told, self.cache)
+        return self._sides.features(whose, judge)
+
+    def _view(self, metric: Metric) -> Callable[[Tensor], Tensor]:
+        """What is measured of images."""
+        protocol, crop = self.restoration, self.crop or 0
+        if protocol is None or metric.kind != "paired":
+            return lambda images: images
+        return lambda images: protocol.planes(images, crop)
 
     def _protocol(self, metric: Metric, n: int) -> str:
         task, compared, own = self.material.task, self.material.compared, metric.protocol
@@ -119,12 +117,18 @@ class ImageScores:
             parts.append("uint8" if task is None or task.quantised else "float32")
         if metric.kind == "paired" and compared is not None:
             parts.append(AGAINST[compared.role])
+            parts += self._widened(compared)
         if planes is not None:
             parts.append(
                 f"{planes.name} ({planes.settings}), {self.crop or 0} pixels cut on each side"
             )
             own = own.removeprefix("uint8, ")  # of images, and these are planes
         return ", ".join([*parts, *([own] if own else [])])
+
+    def _widened(self, compared: Partners) -> list[str]:
+        """Pairs that are another comparison beside this teacher than without it."""
+        n = len(self.material.in_colour - compared.pairs.widened)
+        return [f"{n:,} of them grey in three channels as the teacher's are"] if n else []
 
 
 def beside_teacher(estimate: Estimate, teacher: float) -> Estimate:
@@ -135,9 +139,21 @@ def beside_teacher(estimate: Estimate, teacher: float) -> Estimate:
     return replace(estimate, details={**estimate.details, **more})
 
 
-def mean_of(metric: Metric, values: Tensor, shuffled: Tensor) -> Estimate:
+def mean_of(metric: Metric, values: Tensor, shuffled: Tensor | None = None) -> Estimate:
     """The mean over images; of one image its value, which has no interval."""
-    estimate = over_images(metric, values, shuffled=shuffled if len(shuffled) else None)
+    estimate = over_images(metric, values, shuffled=shuffled)
     if len(values) > 1 or estimate.value is None:
         return estimate
     return replace(estimate, interval=None, reason="No interval: it is one image.")
+
+
+def alone_mark(alone: int, n: int) -> tuple[str, ...]:
+    """Why there is no mean over shuffled pairs, of several images.
+
+    >>> alone_mark(1, 5)
+    ('no shuffled baseline: 1 of 5 images has no other of its size',)
+    """
+    if n < 2 or not alone:
+        return ()
+    which = "has no other of its size" if alone == 1 else "have no other of their size"
+    return (f"no shuffled baseline: {alone:,} of {n:,} images {which}",)

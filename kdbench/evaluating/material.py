@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kdbench import registry
 from kdbench.errors import BadSpec, NothingMeasured
-from kdbench.evaluating.partners import Partners, partners
+from kdbench.evaluating.partners import Partners, in_colour, partners
 from kdbench.evaluating.question import Question
 from kdbench.evaluating.references import Reference, held_out, labels_of, open_reference, task_named
 from kdbench.evaluating.subjects import Subject, arm_of, failures, open_subject, read_subject
@@ -39,6 +39,11 @@ class Material:
     def compared(self) -> Partners | None:
         """What paired metrics compare with: targets if there are any, else the teacher's images."""
         return self.targets or self.beside
+
+    @cached_property
+    def in_colour(self) -> frozenset[int]:
+        """Images that are compared in three channels though some of those compared are grey."""
+        return in_colour(self.targets, self.beside)
 
     @property
     def in_task(self) -> bool:

@@ -1,4 +1,4 @@
-"""What belongs to each image: its target, or its teacher's image, of one size at a time."""
+"""What belongs to each image: its target, or its teacher's image."""
 
 from __future__ import annotations
 
@@ -10,21 +10,9 @@ from torch import Tensor
 
 from kdbench.digest import sha256_of
 from kdbench.evaluating.subjects import Subject
-from kdbench.metrics.image_sets import Images
-from kdbench.metrics.restoration import RestorationProtocol
 from kdbench.reading import Pairs, ReadSet, pair
 
-NO_LABEL = 0
-
-
-@dataclass(frozen=True, eq=False)
-class OneSize:
-    """Images of one size, with their partners if they have any."""
-
-    places: Tensor
-    """(n,), int64: which images of the whole set these are."""
-    own: Images
-    other: Images | None = None
+COLOURS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +25,7 @@ class Partners:
     name: str
     """Of their file or folder, or `pair/arm`; never a path."""
     notes: tuple[str, ...] = ()
-    """How their files, and those of the pairs, were treated."""
+    """How their files were treated."""
 
     @cached_property
     def sha256(self) -> str:
@@ -55,23 +43,6 @@ class Partners:
         same = len({image.shape for image in found}) == 1
         return ReadSet(self.pairs.names, torch.stack(found) if same else found).stacked()
 
-    def by_size(self, protocol: RestorationProtocol | None, crop: int) -> list[OneSize]:
-        """Pairs of one size each, as whole images or as the planes of a protocol.
-
-        Raises:
-            NothingMeasured: nothing is left of images when their border is cut.
-        """
-        found = []
-        for places in _places([image.shape for image in self.pairs.students]):
-            own, other = (
-                torch.stack([side[i] for i in places.tolist()])
-                for side in (self.pairs.students, self.pairs.targets)
-            )
-            if protocol is not None:
-                own, other = protocol.planes(own, crop), protocol.planes(other, crop)
-            found.append(OneSize(places, _images(own), _images(other)))
-        return found
-
 
 def partners(student: Subject, other: Subject, *, role: str) -> Partners:
     """Pair by name, batches and drawn images by position, two single images as they are.
@@ -87,35 +58,24 @@ def partners(student: Subject, other: Subject, *, role: str) -> Partners:
     read = other.read
     if student.is_file and other.is_file:
         read = replace(read, names=student.read.names)
-    pairs = pair(student.read, read)
-    return Partners(role, pairs, other.name, (*read.notes, *pairs.notes))
+    return Partners(role, pair(student.read, read, role=role), other.name, read.notes)
 
 
-def paired(own: list[Tensor], other: list[Tensor], role: str) -> Partners:
-    """Images and their partners in one order."""
-    names = tuple(map(str, range(len(own))))
-    sides = (ReadSet(names, images, has_files=False) for images in (own, other))
-    return Partners(role, pair(*sides), role)
+def in_colour(*given: Partners | None) -> frozenset[int]:
+    """Which images are compared in three channels though some of them are grey.
+
+    One rule for all that belong to one image: where the student's, the target or the teacher's is
+    in colour, all of them are taken in three channels, and otherwise all stay grey. A protocol's
+    planes of grey and of colour differ, and so would student and teacher against one target.
+    """
+    return frozenset[int]().union(*(one.pairs.widened for one in given if one is not None))
 
 
-def singles(read: ReadSet) -> list[OneSize]:
-    """Images of one size each, without partners."""
-    if isinstance(read.images, Tensor):
-        return [OneSize(torch.arange(len(read)), _images(read.images))]
-    images = read.images
-    return [
-        OneSize(places, _images(torch.stack([images[i] for i in places.tolist()])))
-        for places in _places([image.shape for image in images])
-    ]
+def widened(images: list[Tensor], places: frozenset[int]) -> list[Tensor]:
+    """The same images, those at some places with their grey repeated in three channels.
 
-
-def _places(shapes: list[torch.Size]) -> list[Tensor]:
-    """Which images have one shape, in the order of first appearance."""
-    by_shape: dict[torch.Size, list[int]] = {}
-    for i, shape in enumerate(shapes):
-        by_shape.setdefault(shape, []).append(i)
-    return [torch.tensor(places) for places in by_shape.values()]
-
-
-def _images(images: Tensor) -> Images:
-    return Images(images, torch.full((len(images),), NO_LABEL))
+    >>> grey = torch.zeros(1, 2, 2)
+    >>> [tuple(image.shape) for image in widened([grey, grey], frozenset({1}))]
+    [(1, 2, 2), (3, 2, 2)]
+    """
+    return [one.expand(COLOURS, -1, -1) if i in places else one for i, one in enumerate(images)]

@@ -40,6 +40,17 @@ class Question:
     seed: int = 0
     """Which replicate of the task's inputs is drawn from."""
 
+    def __post_init__(self) -> None:
+        words = {
+            "STUDENT": self.student,
+            "--reference": self.reference,
+            "--targets": self.targets,
+            "--teacher": self.teacher,
+        }
+        empty = [option for option, word in words.items() if word == ""]
+        if empty:  # an unset variable of a shell, which would stand for the folder one is in
+            raise BadQuestion(f"{' and '.join(empty)}: the name is empty.")
+
     @property
     def restoration(self) -> RestorationProtocol | None:
         """What paired metrics are taken of, if not of whole images."""

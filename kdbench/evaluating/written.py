@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from datetime import UTC, datetime
 
 from torch import Tensor
@@ -15,7 +16,9 @@ from kdbench.evaluating.partners import Partners
 from kdbench.evaluating.question import Question
 from kdbench.evaluating.references import Reference
 from kdbench.evaluating.subjects import Subject
+from kdbench.metrics.base import Kind
 from kdbench.metrics.image_sets import Images
+from kdbench.reading.gathered import GREY
 from kdbench.spec import content_key
 
 
@@ -24,6 +27,7 @@ def written(
     material: Material,
     scores: list[EvaluationScore],
     numbers: dict[str, list[float]],
+    kinds: Set[Kind],
 ) -> Evaluation:
     """Everything about one evaluation.
 
@@ -32,15 +36,16 @@ def written(
         material: what was read and drawn.
         scores: in the order of measuring.
         numbers: of every image in the student's order, by metric.
+        kinds: of metrics that were to be measured.
     """
     reference, targets, teacher = material.reference, material.targets, material.teacher
     return Evaluation(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
-        student=_subject(material.student),
+        student=_subject(material.student, kinds),
         reference=_reference(reference) if reference else None,
-        targets=_targets(targets) if targets else None,
-        teacher=_subject(teacher, material.beside) if teacher else None,
+        targets=_targets(targets, material) if targets else None,
+        teacher=_teacher(teacher, material, kinds) if teacher else None,
         task=material.task.id if material.task else None,
         seed=question.seed,
         protocol=_protocols(question),
@@ -56,17 +61,38 @@ def _protocols(question: Question) -> list[str]:
     return [name + (cut if planes and name == planes.name else "") for name in question.protocols]
 
 
-def _subject(subject: Subject, beside: Partners | None = None) -> Given:
-    """A student; or a teacher, by its images in the student's order."""
+def _subject(subject: Subject, kinds: Set[Kind]) -> Given:
     read = subject.read
     return Given(
         name=subject.name,
         n=len(read),
-        sha256=beside.sha256 if beside else read.content,
+        sha256=read.content,
         labels_sha256=_labels(read.labels, read.classes),
         n_failed=subject.n_failed,
-        notes=list(read.notes),
+        notes=as_taken(read.notes, kinds),
     )
+
+
+def _teacher(teacher: Subject, material: Material, kinds: Set[Kind]) -> Given:
+    """By its images in the student's order."""
+    given, beside = _subject(teacher, kinds), material.beside
+    assert beside is not None
+    more = () if material.targets else beside.pairs.notes
+    return given.model_copy(update={"sha256": beside.sha256, "notes": [*given.notes, *more]})
+
+
+def as_taken(notes: tuple[str, ...], kinds: Set[Kind]) -> list[str]:
+    """What is true of images as they were measured: grey ones are not always repeated.
+
+    >>> as_taken((f"1 of 2 images {GREY}",), {"paired"})
+    []
+    """
+    if "paired" not in kinds:
+        return list(notes)
+    if kinds == {"paired"}:
+        return [note for note in notes if not note.endswith(GREY)]
+    but = f"{GREY.removesuffix('.')}, but not in pairs that are grey on all sides."
+    return [note.removesuffix(GREY) + but if note.endswith(GREY) else note for note in notes]
 
 
 def _reference(reference: Reference) -> Given:
@@ -86,9 +112,17 @@ def _labels(labels: Tensor | None, classes: tuple[str, ...]) -> str | None:
     return None if labels is None else content_key([sha256_of(labels), classes])
 
 
-def _targets(targets: Partners) -> Given:
-    notes = list(targets.notes)
-    return Given(name=targets.name, n=len(targets.pairs), sha256=targets.sha256, notes=notes)
+def _targets(targets: Partners, material: Material) -> Given:
+    n, places = len(targets.pairs), material.in_colour
+    notes = as_taken(targets.notes, {"paired"})
+    if material.beside is None:
+        notes += targets.pairs.notes
+    elif places:
+        notes.append(
+            f"{len(places):,} of {n:,} images are in colour for some of student, target and "
+            "teacher and grey for others: grey repeated in three channels."
+        )
+    return Given(name=targets.name, n=n, sha256=targets.sha256, notes=notes)
 
 
 def _per_image(

@@ -56,7 +56,7 @@ def _kind(archive: zipfile.ZipFile) -> ArchiveKind:
     if len(members) < len(archive.infolist()):
         return ArchiveKind(refused="two of its members have one name")
     if sum(info.file_size for info in members.values()) > half_of_memory():
-        return ArchiveKind(refused="it takes more than half of this machine's memory")
+        return ArchiveKind(refused="it takes more than half of the memory that there is")
     if any("aotinductor" in name for name in members):
         return ArchiveKind(refused="it was compiled for one machine; give torch.export.save's file")
     if any(name.startswith("models/") for name in members):

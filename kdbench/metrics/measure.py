@@ -43,7 +43,7 @@ def measure(
     into blocks too. Nothing else is ever cut.
 
     A `per-image` or `paired` metric gives the mean over all these images with a bootstrap
-    interval over them; details have `median`, `p5` (5th percentile), `resamples` and, of a
+    interval over them; details have `median`, `p5`, `p95` (percentiles), `resamples` and, of a
     `paired` one, `shuffled`: the mean over pairs that do not belong together.
 
     Intervals are clipped to the metric's bounds.

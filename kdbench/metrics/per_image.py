@@ -56,7 +56,7 @@ def shuffled_values(metric: Metric, images: ImageSet, targets: ImageSet) -> Tens
     """The numbers of a `paired` metric where every image has the target of another image.
 
     Images of one data set are alike in much, and so are any two of them. What an image has of its
-    own target is the difference to these values.
+    own target is the difference to these values. It is the same other image every time.
 
     Args, raises: as `image_values`.
 
@@ -65,14 +65,28 @@ def shuffled_values(metric: Metric, images: ImageSet, targets: ImageSet) -> Tens
     """
     if len(targets) < 2:
         return torch.empty(0, dtype=torch.float64)
-    return image_values(metric, images, _reordered(targets, _strangers(len(targets))))
+    return image_values(metric, images, _reordered(targets, strangers(len(targets))))
+
+
+def strangers(n: int) -> Tensor:
+    """(n,), int64: for each of n images, two or more, the number of another one, all used once.
+
+    >>> order = strangers(5)
+    >>> order.sort().values.tolist(), bool((order == torch.arange(5)).any())
+    ([0, 1, 2, 3, 4], False)
+    """
+    ring = torch.from_numpy(np.random.default_rng(seed("shuffled")).permutation(n))
+    order = torch.empty(n, dtype=torch.int64)
+    order[ring] = ring.roll(1)
+    return order
 
 
 def over_images(metric: Metric, values: Tensor, *, shuffled: Tensor | None = None) -> Estimate:
     """The mean over images with a bootstrap interval over them, clipped to the metric's bounds.
 
-    Details are `median`, `p5` (5th percentile), `resamples` and, where every image has one, the
-    mean of `shuffled`. A number that is not finite voids the mean.
+    Details are `median`, `p5` and `p95` (5th and 95th percentile), `resamples` and, where every
+    image has one, the mean of `shuffled`. The worst images are at `p5` where higher is better, at
+    `p95` where lower is. A number that is not finite voids the mean.
 
     Args:
         metric: whose numbers these are.
@@ -87,6 +101,7 @@ def over_images(metric: Metric, values: Tensor, *, shuffled: Tensor | None = Non
     details: dict[str, float | None] = {
         "median": float(np.median(numbers)),
         "p5": float(np.quantile(numbers, 0.05)),
+        "p95": float(np.quantile(numbers, 0.95)),
         "resamples": float(RESAMPLES),
     }
     if shuffled is not None and len(shuffled) == len(values):
@@ -102,19 +117,6 @@ def _given(metric: Metric, images: ImageSet) -> Tensor:
     if images.features is None:
         raise NothingMeasured(f"{metric.id} needs features: run the extractor first.")
     return images.features
-
-
-def _strangers(n: int) -> Tensor:
-    """(n,), int64: for each of n images, two or more, the number of another one, all used once.
-
-    >>> order = _strangers(5)
-    >>> order.sort().values.tolist(), bool((order == torch.arange(5)).any())
-    ([0, 1, 2, 3, 4], False)
-    """
-    ring = torch.from_numpy(np.random.default_rng(seed("shuffled")).permutation(n))
-    order = torch.empty(n, dtype=torch.int64)
-    order[ring] = ring.roll(1)
-    return order
 
 
 def _reordered(images: ImageSet, order: Tensor) -> ImageSet:

@@ -117,7 +117,8 @@ colourfulness_distance = distance(colourfulness)
 def _coloured(images: Tensor, what: str) -> Tensor:
     if images.shape[1] != 3:
         raise NothingMeasured(
-            f"{what} is of red, green and blue: these images have {images.shape[1]} channels."
+            f"{what} is of red, green and blue: these images have "
+            f"{images.shape[1]} channel{'s' if images.shape[1] > 1 else ''}."
         )
     return images
 

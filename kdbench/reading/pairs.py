@@ -1,4 +1,4 @@
-"""Students with their targets, by the names of files."""
+"""Students with what they are compared with, by the names of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kdbench.reading.read_set import ReadSet, size_of
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Images with what they should be, in the students' order."""
+    """Images with what they are compared with, in the students' order."""
 
     names: tuple[str, ...]
     """Without the extension."""
@@ -24,37 +24,55 @@ class Pairs:
     targets: list[Tensor]
     """Of the same shapes."""
     notes: tuple[str, ...] = ()
+    widened: frozenset[int] = frozenset()
+    """Positions of pairs of grey and colour, whose grey one was repeated in three channels."""
 
     def __len__(self) -> int:
         return len(self.names)
 
 
-def pair(students: ReadSet, targets: ReadSet) -> Pairs:
+def pair(students: ReadSet, targets: ReadSet, *, role: str = "target") -> Pairs:
     """Pair images of one name, whatever the extension; batches are paired by position.
 
     A pair that is grey on both sides stays grey, whatever else is in the folders; where one side
     is grey and the other in colour, grey is repeated, and counted.
 
+    Args:
+        students: in whose order pairs are.
+        targets: what they are compared with.
+        role: what messages call one of `targets`: `target` or `teacher`.
+
     Raises:
         BadImages: a name without its partner, a name twice, sizes that differ: all of them.
     """
-    if students.has_files != targets.has_files:
-        raise BadImages("A batch has no file names to pair by; give two folders or two batches.")
-    own, other = _by_stem(students, "students"), _by_stem(targets, "targets")
-    _refuse_alone(own, other)
+    _refuse_unnamed(students, targets, role)
+    own, other = _by_stem(students, "students"), _by_stem(targets, _several(role))
+    _refuse_alone(own, other, role)
     names = tuple(own)
     left = [_as_it_was(students, own[name]) for name in names]
     right = [_as_it_was(targets, other[name]) for name in names]
-    _refuse_sizes(names, left, right)
-    channels = [max(len(a), len(b)) for a, b in zip(left, right, strict=True)]
-    widened = sum(len(a) != len(b) for a, b in zip(left, right, strict=True))
-    note = (f"{widened:,} pairs of grey and colour: grey repeated in three channels.",)
+    _refuse_sizes(names, left, right, role)
+    both = list(zip(left, right, strict=True))
+    channels = [max(len(a), len(b)) for a, b in both]
+    widened = frozenset(i for i, (a, b) in enumerate(both) if len(a) != len(b))
     return Pairs(
         names,
         [image.expand(c, -1, -1) for image, c in zip(left, channels, strict=True)],
         [image.expand(c, -1, -1) for image, c in zip(right, channels, strict=True)],
-        note if widened else (),
+        _notes(len(widened)),
+        widened,
     )
+
+
+def _notes(widened: int) -> tuple[str, ...]:
+    pairs = f"{widened:,} pair{'' if widened == 1 else 's'}"
+    said = f"{pairs} of grey and colour: grey repeated in three channels."
+    return (said,) if widened else ()
+
+
+def _several(role: str) -> str:
+    """What messages call all images of a role."""
+    return "teacher's images" if role == "teacher" else f"{role}s"
 
 
 def _as_it_was(images: ReadSet, i: int) -> Tensor:
@@ -80,8 +98,23 @@ def _by_stem(images: ReadSet, side: str) -> dict[str, int]:
     return found
 
 
-def _refuse_alone(own: dict[str, int], other: dict[str, int]) -> None:
-    sides = (("students", own, other), ("targets", other, own))
+def _refuse_unnamed(students: ReadSet, targets: ReadSet, role: str) -> None:
+    """Batches and drawn images have no names but positions."""
+    if students.has_files != targets.has_files:
+        named, unnamed = ("student", role) if students.has_files else (role, "student")
+        raise BadImages(
+            f"Images of the {named} have file names, and those of the {unnamed} no file names to "
+            "pair by; give two folders or two batches."
+        )
+    if not students.has_files and len(students) != len(targets):
+        raise BadImages(
+            f"Without file names images are paired by position, and there are {len(students):,} "
+            f"of the student and {len(targets):,} of the {role}."
+        )
+
+
+def _refuse_alone(own: dict[str, int], other: dict[str, int], role: str) -> None:
+    sides = (("students", own, other), (_several(role), other, own))
     alone = [
         f"{printable(name)} is among the {side} only"
         for side, names, partners in sides
@@ -89,10 +122,13 @@ def _refuse_alone(own: dict[str, int], other: dict[str, int]) -> None:
         if name not in partners
     ]
     if alone:
-        raise BadImages(f"{len(alone):,} names have no partner of the same name:{lines(alone)}")
+        names = "1 name has" if len(alone) == 1 else f"{len(alone):,} names have"
+        raise BadImages(f"{names} no partner of the same name:{lines(alone)}")
 
 
-def _refuse_sizes(names: tuple[str, ...], left: list[Tensor], right: list[Tensor]) -> None:
+def _refuse_sizes(
+    names: tuple[str, ...], left: list[Tensor], right: list[Tensor], role: str
+) -> None:
     differ = [
         f"{printable(name)}: {size_of(a)} and {size_of(b)}"
         for name, a, b in zip(names, left, right, strict=True)
@@ -100,6 +136,6 @@ def _refuse_sizes(names: tuple[str, ...], left: list[Tensor], right: list[Tensor
     ]
     if differ:
         raise BadImages(
-            f"{len(differ):,} of {len(names):,} pairs differ in size, student and target as "
+            f"{len(differ):,} of {len(names):,} pairs differ in size, student and {role} as "
             f"width × height:{lines(differ)}"
         )

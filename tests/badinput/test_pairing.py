@@ -113,7 +113,23 @@ def test_batches_are_paired_by_position(folder: Path) -> None:
         np.save(folder.parent / f"{name}.npy", np.full((n, 8, 8, 3), n, np.uint8))
     a, b, c = (read_images(folder.parent / f"{name}.npy") for name in "abc")
     assert pair(a, b).names == ("0", "1", "2", "3")
-    with pytest.raises(BadImages, match="3 is among the students only"):
+    with pytest.raises(BadImages, match="by position, and there are 4 of the student and 3 of"):
         pair(a, c)
     with pytest.raises(BadImages, match="no file names to pair by; give two folders or two"):
         pair(a, read_images(folder))
+
+
+def test_messages_name_the_teachers_images(folder: Path, targets: Path) -> None:
+    photo(width=20, height=10).save(targets / "good2.png")
+    own = read_images(folder)
+    with pytest.raises(BadImages, match="differ in size, student and teacher as width"):
+        pair(own, read_images(targets), role="teacher")
+    photo().save(targets / "more.png")
+    with pytest.raises(BadImages, match=r"^1 name has no .*\n  more is among the teacher's images"):
+        pair(own, read_images(targets), role="teacher")
+    photo().save(targets / "more.bmp")
+    with pytest.raises(BadImages, match="Among the teacher's images, names differ"):
+        pair(own, read_images(targets), role="teacher")
+    np.save(folder.parent / "x.npy", np.full((2, 8, 8, 3), 1, np.uint8))
+    with pytest.raises(BadImages, match="of the teacher no file names to pair by"):
+        pair(own, read_images(folder.parent / "x.npy"), role="teacher")

@@ -103,3 +103,8 @@ def test_refusals() -> None:
     scalar = replace(l1, function=lambda images, targets: torch.tensor(1.0))
     with pytest.raises(BadSpec, match="a number an image"):
         image_values(scalar, levels(2), levels(2))
+
+
+def test_both_tails_are_given() -> None:
+    details = over_images(l1, torch.arange(101.0)).details
+    assert (details["p5"], details["p95"]) == (pytest.approx(5), pytest.approx(95))

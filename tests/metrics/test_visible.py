@@ -182,7 +182,7 @@ def test_grey_images(metric: Any) -> None:
     """Grey has no colour to measure; all else is that of three equal channels."""
     images = photograph("coffee")[:, 1:2]
     if metric in (saturation, colourfulness):
-        with pytest.raises(NothingMeasured, match="1 channels"):
+        with pytest.raises(NothingMeasured, match="1 channel"):
             metric(images)
         assert float(metric(images.expand(1, 3, -1, -1))) == 0
     else:
