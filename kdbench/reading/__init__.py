@@ -8,7 +8,7 @@ or it is treated as below and counted in `ReadSet.notes`; nothing is resized, dr
 | PNG, JPEG, WebP, BMP, TIFF, GIF | read by content; counted where the name says another format |
 | AVIF, JPEG 2000, HEIC, EXR, PSD, PPM …| refused |
 | truncated, corrupt, not an image | refused; only PNG has sums that show each flipped bit |
-| grey among colour images | repeated in three channels, counted; one if all, or all of a pair, are |
+| grey among colour images | repeated in three channels, counted; one if all of a set or pair are |
 | 16 bits a channel | `round(v / 257)`, counted; not with grey alpha, 12 bits, planes, white as 0 |
 | 32-bit or float TIFF | refused |
 | alpha, palette with alpha | dropped and counted if opaque throughout, otherwise refused |
