@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from kdbench import registry
+from kdbench.cost_command import cost_command
 from kdbench.errors import KdbenchError
 from kdbench.eval_command import eval_command
-from kdbench.options import json_option, weights_option
+from kdbench.options import costs_option, json_option, weights_option
 from kdbench.run_screen import result_as_dict, say_written, show_plan, show_result
 
 KINDS = (
@@ -124,7 +125,9 @@ def plan(
     if as_json:
         click.echo(json.dumps(made.as_dict(), indent=1))
     else:
-        show_plan(made)
+        from kdbench.running import cost_profile
+
+        show_plan(made, costs=cost_profile(made, None))
 
 
 @main.command()
@@ -141,7 +144,7 @@ def plan(
 )
 @click.option("--retrain", is_flag=True, help="Train published networks again.")
 @click.option("--retry", is_flag=True, help="Try failed and diverged runs again.")
-@click.option("--no-costs", is_flag=True, help="Leave latency, memory and compute out.")
+@costs_option
 @metrics_option
 @protocol_option
 @weights_option
@@ -154,7 +157,7 @@ def run(
     workers: int,
     retrain: bool,
     retry: bool,
-    no_costs: bool,
+    costs: str | None,
     metrics: tuple[str, ...],
     protocols: tuple[str, ...],
     as_json: bool,
@@ -169,15 +172,17 @@ def run(
       kdbench run quick
       kdbench run quick --seeds 0-4
       kdbench run quick --metrics vendi,coverage --protocol torch-fidelity
+      kdbench run quick --costs full
       kdbench run digits-luhman --out /tmp/trial --json
     """
+    from kdbench.running import cost_profile
     from kdbench.running import run as run_plan
     from kdbench.screen import Screen
 
     made = _plan(name, seeds, metrics, protocols)
     console = Console(stderr=True) if as_json else _console()
     if not as_json:
-        show_plan(made, workers=workers)
+        show_plan(made, workers=workers, costs=cost_profile(made, costs))
     with Screen(console) as screen:
         result = run_plan(
             made,
@@ -187,7 +192,7 @@ def run(
             workers=workers,
             retrain=retrain,
             retry=retry,
-            costs=not no_costs,
+            costs=costs,
         )
     if as_json:
         click.echo(json.dumps(result_as_dict(result), indent=1))
@@ -272,6 +277,7 @@ def doctor(names: tuple[str, ...], fetch: bool, as_json: bool) -> None:
 
 
 main.add_command(eval_command)
+main.add_command(cost_command)
 
 
 # ---------------------------------------------------------------- what is printed

@@ -1,4 +1,4 @@
-"""The last room before the report: costs, one fresh process a program, when nothing else runs.
+"""The last room before the report: costs, one fresh process a figure, when nothing else runs.
 
 What an arm costs depends on its network's architecture and its sampler, not on the weights, so
 one measurement serves every row that runs the same program, and says on which it was made.
@@ -7,11 +7,15 @@ one measurement serves every row that runs the same program, and says on which i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pkgutil import iter_modules
 from typing import Any
 
+import kdbench.costs
 from kdbench import registry
-from kdbench.costs.run import measure_costs
+from kdbench.costs.profiles import PROFILES, Profile
+from kdbench.costs.session import Program, Session
 from kdbench.environment import code_sha256, describe_machine, family_sha256, package_version
 from kdbench.plan import compared_with
 from kdbench.record import Cost, Record
@@ -19,33 +23,15 @@ from kdbench.spec import Pair, content_key
 from kdbench.store import Store
 from kdbench.weights import find_weights
 
-COST_VERSION = 1
+COST_VERSION = 2
 """Version of the timing protocol."""
-BATCHES = (1, 64)
 THREADS = 1
-TIMEOUT_S = 300.0
 
-CODE = tuple(
-    f"kdbench.costs.{name}"
-    for name in (
-        "boundary",
-        "config",
-        "counts",
-        "latency",
-        "macs",
-        "marks",
-        "measure",
-        "memory",
-        "order",
-        "parameters",
-        "ratio",
-        "timing",
-    )
-)
+CODE = tuple(f"kdbench.costs.{m.name}" for m in iter_modules(kdbench.costs.__path__))
 
 
 @dataclass(frozen=True)
-class Program:
+class Arm:
     """What is timed: a network's architecture drawn from in one way."""
 
     pair: Pair
@@ -63,41 +49,83 @@ def add_costs(
     records: list[Record],
     *,
     device: str,
+    profile: Profile,
+    retry: bool,
     progress: Callable[[str, int, int], None],
 ) -> list[str]:
     """Measure what is missing and write it into the records of each row's lowest seed.
+
+    Costs of a more thorough profile are taken as they are.
 
     Args:
         store: where the records and networks are.
         records: finished records of the plan.
         device: `cpu` or `cuda`.
-        progress: told of each program before it is measured.
+        profile: how thoroughly.
+        retry: measure again what failed before.
+        progress: told of each figure before it is measured.
 
     Returns:
-        One sentence for each program whose costs could not be measured.
+        One sentence for each row with a figure whose process failed or hung, now or before.
     """
-    missing = []
-    for record in _lowest_seeds(records):
-        program, against = _program_of(record), _against(store, record)
-        key = cost_key(program, against=against, device=device)
-        if record.keys is None or record.keys.cost != key:
-            missing.append((record, program, against, key))
-    failures = []
-    for number, (record, program, against, key) in enumerate(missing):
-        progress(program.label, number, len(missing))
-        costs, reason = _measure(store, record, program, against, key, device)
-        if reason:
-            failures.append(f"{program.label}: {reason}")
-        elif record.keys is not None:
+    rows = _lowest_seeds(records)
+    waiting = []
+    for record in rows:
+        arm, against = _arm_of(record), _against(store, record)
+        keys = [
+            cost_key(arm, against=against, device=device, profile=other)
+            for other in _no_briefer(profile)
+        ]
+        known = record.keys is not None and record.keys.cost in keys
+        if not known or (retry and failures_of(record.costs)):
+            waiting.append((record, arm, against, keys[0]))
+    for number, (record, arm, against, key) in enumerate(waiting):
+        tell = partial(_tell, progress, arm.label, number, len(waiting))
+        costs = _measured_before(store, key)
+        if costs is None or (retry and failures_of(costs)):
+            costs = _measure(store, record, arm, against, device, profile, tell)
+            store.finish_stage(key, {"costs": [cost.model_dump(mode="json") for cost in costs]})
+        if record.keys is not None:
             record.costs = costs
             record.keys.cost = key
             store.put_record(record)
-    return failures
+    return [
+        f"{_arm_of(record).label}: {failed}"
+        for record in rows
+        if (failed := failures_of(record.costs))
+    ]
 
 
-def _program_of(record: Record) -> Program:
+def _measured_before(store: Store, key: str) -> list[Cost] | None:
+    """Costs from an earlier row with the same program."""
+    done = store.stage(key)
+    return None if done is None else [Cost.model_validate(cost) for cost in done["costs"]]
+
+
+def failures_of(costs: list[Cost]) -> str | None:
+    """The reasons of figures whose process failed or hung; memory that ran out is a result."""
+    reasons = {
+        f"{cost.metric}: {cost.reason}"
+        for cost in costs
+        if cost.value is None and (cost.reason or "").startswith(("failed", "timeout"))
+    }
+    return "; ".join(sorted(reasons)) or None
+
+
+def _no_briefer(profile: Profile) -> list[Profile]:
+    profiles = list(PROFILES.values())
+    return profiles[profiles.index(profile) :]
+
+
+def _tell(
+    progress: Callable[[str, int, int], None], label: str, done: int, total: int, figure: str
+) -> None:
+    progress(f"{label}, {figure}", done, total)
+
+
+def _arm_of(record: Record) -> Arm:
     identity = record.identity
-    return Program(registry.pairs.load(identity.pair), identity.arm, identity.train_seed)
+    return Arm(registry.pairs.load(identity.pair), identity.arm, identity.train_seed)
 
 
 def _against(store: Store, record: Record) -> Record | None:
@@ -127,18 +155,18 @@ def _lowest_seeds(records: list[Record]) -> list[Record]:
     return sorted(rows.values(), key=lambda r: (r.identity.role != "teacher", r.identity.pair))
 
 
-def cost_key(program: Program, *, against: Record | None, device: str) -> str:
+def cost_key(arm: Arm, *, against: Record | None, device: str, profile: Profile) -> str:
     """The identity of a cost: program, machine and protocol, never the weights.
 
     What the speed-up is against is part of it, so a teacher that is there only later is measured.
     """
-    other = _program_of(against) if against else None
+    other = _arm_of(against) if against else None
     return content_key(
         {
             "v": COST_VERSION,
-            "program": _program(program.pair, program.arm),
+            "program": _program(arm.pair, arm.arm),
             "against": _program(other.pair, other.arm) if other else None,
-            "batches": BATCHES,
+            "profile": profile.model_dump(mode="json"),
             "threads": THREADS,
             "device": device,
             "machine": describe_machine()["machine"],
@@ -166,44 +194,38 @@ def _program(pair: Pair, arm: str) -> dict[str, Any]:
 def _measure(
     store: Store,
     record: Record,
-    program: Program,
+    arm: Arm,
     against: Record | None,
-    key: str,
     device: str,
-) -> tuple[list[Cost], str | None]:
-    """Costs from an earlier row with the same program, or from a fresh process now."""
-    done = store.stage(key)
-    if done is not None:
-        return [Cost.model_validate(cost) for cost in done["costs"]], None
-    job: dict[str, Any] = {
-        "build": _build(store, program.pair, program.arm, record, device),
-        "against": None,
-        "batches": list(BATCHES),
-        "threads": THREADS,
-        "machine": describe_machine()["machine"],
-    }
+    profile: Profile,
+    tell: Callable[[str], None],
+) -> list[Cost]:
+    """Costs from fresh processes, now."""
+    program = Program(
+        build=_build(store, arm, record, device),
+        machine=describe_machine()["machine"],
+        threads=THREADS,
+    )
     if against is not None:
-        other = _program_of(against)
-        job["against"] = _build(store, other.pair, other.arm, against, device)
-        job["against_label"] = other.label
-    costs, status, reason = measure_costs(job, timeout_s=TIMEOUT_S)
-    if status != "ok" and not costs:
-        return [], f"{status}: {reason}"
+        other = _arm_of(against)
+        program = replace(
+            program, against=_build(store, other, against, device), against_label=other.label
+        )
+    costs = Session(program, profile, tell=tell).costs()
     for cost in costs:
-        cost.details["measured_on"] = f"{program.label} seed {program.seed}"
-    store.finish_stage(key, {"costs": [cost.model_dump(mode="json") for cost in costs]})
-    return costs, None
+        cost.details["measured_on"] = f"{arm.label} seed {arm.seed}"
+    return costs
 
 
-def _build(store: Store, pair: Pair, arm: str, record: Record, device: str) -> dict[str, Any]:
+def _build(store: Store, arm: Arm, record: Record, device: str) -> dict[str, Any]:
     name = record.artifacts.get("checkpoint")
     if name is not None:
         path = store.artifact(name)
     else:
         path = find_weights(next(iter(record.provenance.weights)))
     return {
-        "pair": pair.model_dump(mode="json"),
-        "arm": arm,
+        "pair": arm.pair.model_dump(mode="json"),
+        "arm": arm.arm,
         "weights": str(path),
         "device": device,
     }

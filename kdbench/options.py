@@ -38,3 +38,10 @@ data_option = click.option(
     expose_value=False,
     help="Folder that holds the data sets; stands for KDBENCH_DATA.",
 )
+
+costs_option = click.option(
+    "--costs",
+    type=click.Choice(["none", "glance", "brief", "full", "strict"]),
+    help="How thoroughly costs are measured: from half a second a figure to ten processes of up to "
+    "ten minutes each. Suites choose; elsewhere it is brief.",
+)

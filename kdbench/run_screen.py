@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:  # profiles bring numpy, which a help page does without
+    from kdbench.costs.profiles import Profile
 
-def show_plan(made: Any, *, workers: int = 2) -> None:
+
+def show_plan(made: Any, *, costs: Profile | None, workers: int = 2) -> None:
     """A plan as a table, what is skipped, and how long it takes."""
     rows: dict[tuple[str, str, str, str], list[int]] = {}
     for one in made.runs:
@@ -30,11 +33,15 @@ def show_plan(made: Any, *, workers: int = 2) -> None:
         console.print(f"Beside the task's own metrics: {', '.join(more)}.", markup=False)
     minutes = math.ceil(made.expected_seconds / 60 / workers)
     programs = len({(one.pair, one.arm) for one in made.runs})
+    timed = (
+        f"costs ({costs.name}) of at most {programs} programs about {costs.about_s} seconds each; "
+        if costs
+        else "costs are left out; "
+    )
     console.print(
         f"{len(made.runs)} runs. From nothing, training and sampling take about {minutes} "
         f"minute{'s' if minutes > 1 else ''} with {workers} worker{'s' if workers > 1 else ''}, "
-        f"costs of at most {programs} programs about 8 seconds each; "
-        "what is already there is taken as it is.",
+        f"{timed}what is already there is taken as it is.",
         highlight=False,
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from kdbench import registry
-from kdbench.costs.measure import is_out_of_memory
+from kdbench.costs.memory import is_out_of_memory
 from kdbench.digest import sha256_of
 from kdbench.environment import code_sha256, describe_code, describe_environment, without_folders
 from kdbench.errors import BadSpec, Diverged, KdbenchError, StoreError, UnknownName, WeightsError

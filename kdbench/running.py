@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from kdbench import registry
 from kdbench.costing import add_costs
+from kdbench.costs.profiles import BRIEF, Profile, profile_of
 from kdbench.engines.jobs import Job, make_jobs
 from kdbench.engines.local import Setting, run_jobs
 from kdbench.environment import own_command
@@ -53,6 +54,19 @@ class Result:
         return next((code for code in (2, 1, 4) if code in codes), 0)
 
 
+def cost_profile(plan: Plan, asked: str | None) -> Profile | None:
+    """How thoroughly costs are measured; None where they are not.
+
+    Raises:
+        UnknownName: there is no such profile.
+    """
+    if asked == "none":
+        return None
+    if asked is None:
+        return profile_of(plan.suite.costs) if plan.suite else BRIEF
+    return profile_of(asked)
+
+
 def run(
     plan: Plan,
     *,
@@ -62,7 +76,7 @@ def run(
     workers: int = WORKERS,
     retrain: bool = False,
     retry: bool = False,
-    costs: bool = True,
+    costs: str | None = None,
 ) -> Result:
     """Bring the output folder to what the plan asks for, and write the report.
 
@@ -76,7 +90,7 @@ def run(
         workers: trainings side by side, one torch thread each.
         retrain: make networks again that are published.
         retry: try failed and diverged runs again.
-        costs: whether to measure costs.
+        costs: name of a profile, `none`, or None for the profile of the suite.
 
     Raises:
         StoreError: the folder is locked, unwritable or full.
@@ -90,14 +104,22 @@ def run(
         command=own_command(),
         pair_files=tuple(str(path) for path in registry.pairs.added.values()),
     )
+    profile = cost_profile(plan, costs)
     with store.locked():
         jobs = make_jobs(plan)
         watcher.jobs(jobs)
         report = run_jobs(jobs, setting, workers=workers, listener=watcher.event)
         errors = list(dict.fromkeys((message, code) for _, message, code in report.errors))
         records = planned(store.records(), plan)
-        if costs and not any(code == 2 for _, code in errors):
-            failures = add_costs(store, records, device=device, progress=watcher.cost)
+        if profile and not any(code == 2 for _, code in errors):
+            failures = add_costs(
+                store,
+                records,
+                device=device,
+                profile=profile,
+                retry=retry,
+                progress=watcher.cost,
+            )
             errors += [(f"Costs of {failure}", 4) for failure in failures]
         result = Result(plan, report.outcomes, errors)
         result.records = planned(store.records(), plan)

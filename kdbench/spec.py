@@ -184,6 +184,8 @@ class Suite(Spec):
     metrics: tuple[str, ...] = ()
     """Metrics beyond those of the task."""
     comparisons: tuple[Comparison, ...] = ()
+    costs: str = "brief"
+    """How thoroughly costs are measured, unless a run says otherwise."""
 
     @property
     def id(self) -> str:

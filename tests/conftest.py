@@ -96,7 +96,7 @@ def start_kdbench() -> Callable[..., subprocess.Popen[str]]:
 def toy_run(kdbench: Kdbench, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """One undisturbed run of a pair with a trained student, made once for the whole session."""
     out = tmp_path_factory.mktemp("undisturbed") / "runs"
-    command = ("run", PAIR, "--seeds", "0", "--no-costs", "--json", "--out")
+    command = ("run", PAIR, "--seeds", "0", "--costs", "none", "--json", "--out")
     done = kdbench(*command, out)
     assert done.returncode == 0, done.stderr
     return FinishedRun(out, command, json.loads(done.stdout))

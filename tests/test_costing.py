@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from kdbench.cli import main
+from kdbench.costs.profiles import PROFILES
+from kdbench.plan import make_plan
+from kdbench.running import cost_profile
 from kdbench.store import Store
 
 PAIR = """
@@ -38,14 +42,14 @@ sampling = { sampler = "euler@1", args = { steps = 2 } }
 @pytest.fixture(scope="module")
 def run(
     kdbench: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Callable[[], dict[str, Any]]]:
+) -> tuple[Path, Callable[..., dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("costs")
     pair = folder / "tiny.toml"
     pair.write_text(PAIR)
     out = folder / "runs"
 
-    def again() -> dict[str, Any]:
-        done = kdbench("run", pair, "--seeds", "0", "--out", out, "--json")
+    def again(*words: str) -> dict[str, Any]:
+        done = kdbench("run", pair, "--seeds", "0", "--out", out, "--json", *words)
         assert done.returncode == 0, done.stderr
         said: dict[str, Any] = json.loads(done.stdout)
         return said
@@ -75,8 +79,34 @@ def test_record_has_costs_with_their_conditions(run: tuple[Path, Any]) -> None:
     assert {c.details["measured_on"] for c in record.costs} == {"tiny/euler-2 seed 0"}
 
 
-def test_nothing_is_measured_twice(run: tuple[Path, Any]) -> None:
+def test_images_of_timed_rounds_are_those_that_are_measured(run: tuple[Path, Any]) -> None:
+    (record,) = Store(run[0]).records()
+    timed = [c for c in record.costs if c.metric in ("latency_ms", "throughput_img_s", "speedup")]
+    checked = [cost for cost in timed if "images_checked" in cost.details]
+    assert {cost.metric for cost in checked} == {"latency_ms", "throughput_img_s", "speedup"}
+    assert not any(mark.startswith("output") for cost in checked for mark in cost.marks)
+
+
+@pytest.mark.parametrize("words", [(), ("--costs", "glance"), ("--costs", "none")])
+def test_nothing_is_measured_twice(run: tuple[Path, Any], words: tuple[str, ...]) -> None:
     out, again = run
     before = [path.read_bytes() for path in sorted((out / "records").rglob("*.json"))]
-    assert [o["did"] for o in again()["runs"]] == ["nothing"]
+    assert [o["did"] for o in again(*words)["runs"]] == ["nothing"]
     assert [path.read_bytes() for path in sorted((out / "records").rglob("*.json"))] == before
+
+
+def test_the_command_line_offers_every_profile() -> None:
+    assert list(costs_option_choices()) == ["none", *PROFILES]
+
+
+def costs_option_choices() -> list[str]:
+    """What `--costs` takes."""
+    (option,) = (p for p in main.commands["run"].params if p.name == "costs")
+    return list(option.type.choices)  # type: ignore[attr-defined]
+
+
+def test_suites_choose_how_thoroughly(run: tuple[Path, Any]) -> None:
+    assert cost_profile(make_plan("smoke"), None) == PROFILES["glance"]
+    assert cost_profile(make_plan("quick"), None) == PROFILES["brief"]
+    assert cost_profile(make_plan("quick"), "full") == PROFILES["full"]
+    assert cost_profile(make_plan("quick"), "none") is None

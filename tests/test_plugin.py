@@ -81,7 +81,7 @@ def test_it_is_planned(kdbench: Kdbench, installed: Path) -> None:
 
 def test_it_is_run_and_recorded(kdbench: Kdbench, installed: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
-    words = ("run", "moons-one-step", "--seeds", "0", "--no-costs", "--json", "--out", out)
+    words = ("run", "moons-one-step", "--seeds", "0", "--costs", "none", "--json", "--out", out)
     done = kdbench(*words, path=(installed,))
     assert done.returncode == 0, done.stderr
     records = {
@@ -109,7 +109,7 @@ def test_its_trivial_generator_scores_as_geometry_says(
     kdbench: Kdbench, installed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "runs"
-    words = ("run", "moons-centre", "--seeds", "0", "--no-costs", "--json", "--out", out)
+    words = ("run", "moons-centre", "--seeds", "0", "--costs", "none", "--json", "--out", out)
     assert kdbench(*words, path=(installed,)).returncode == 0
     record = json.loads(next((out / "records").rglob("*.json")).read_text())
     distance = next(s["value"] for s in record["scores"] if s["metric"] == "wasserstein2@1")
@@ -179,7 +179,7 @@ def test_a_broken_package_does_not_stop_the_doctor(kdbench: Kdbench, broken: Pat
 def test_a_broken_package_does_not_stop_others(
     kdbench: Kdbench, broken: Path, tmp_path: Path
 ) -> None:
-    words = ("run", "toy-noise", "--seeds", "0", "--no-costs", "--json", "--out", tmp_path / "runs")
+    words = ("run", "toy-noise", "--seeds", "0", "--costs", "none", "--json", "--out", tmp_path / "runs")
     done = kdbench(*words, path=(broken,))
     assert done.returncode == 0, done.stderr
 
@@ -191,7 +191,7 @@ def test_a_broken_package_does_not_stop_others(
 def test_using_a_broken_entry_gives_one_clear_sentence(
     name: str, kdbench: Kdbench, broken: Path, tmp_path: Path
 ) -> None:
-    words = ("run", name, "--seeds", "0", "--no-costs", "--json", "--out", tmp_path / "runs")
+    words = ("run", name, "--seeds", "0", "--costs", "none", "--json", "--out", tmp_path / "runs")
     done = kdbench(*words, path=(broken,))
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

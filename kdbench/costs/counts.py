@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kdbench.costs.boundary import EndToEnd
 from kdbench.costs.config import network_of
-from kdbench.costs.macs import COUNTER, Macs, count_macs
+from kdbench.costs.macs import COUNTER
 from kdbench.costs.parameters import count_parameters
+from kdbench.costs.sampling import Sampling, count_sampling
 from kdbench.generators.base import Inputs
 from kdbench.record import Cost
 from kdbench.spec import content_key
 
 
-def counts(subject: EndToEnd, inputs: Inputs) -> list[Cost]:
+def counts(subject: EndToEnd, inputs: Inputs, *, weights: Path | str | None = None) -> list[Cost]:
     """`parameters`, `macs` and `nfe` of one image, from one whole sampling of it.
 
+    Parameters are those of the network as it is timed. Multiply–accumulates are counted eagerly;
+    precision and layout do not change them.
+
     Args:
-        subject: the generator.
+        subject: the generator, in any variant.
         inputs: of one image.
+        weights: the file that the network was loaded from.
     """
-    network = network_of(subject.generator)
-    with torch.inference_mode(), _evaluations(network) as evaluations:
-        macs = count_macs(lambda: subject(inputs))
-    nfe = subject.generator.nfe
-    return [_parameters(network), _macs(macs, nfe), _nfe(nfe, sum(evaluations))]
+    sampling, nfe = count_sampling(subject, inputs), subject.generator.nfe
+    return [
+        _parameters(network_of(subject.generator), weights),
+        _macs(sampling, nfe),
+        _nfe(nfe, sampling),
+    ]
 
 
-def _parameters(network: nn.Module | None) -> Cost:
+def _parameters(network: nn.Module | None, weights: Path | str | None) -> Cost:
     counted = None if network is None else count_parameters(network)
     reason = None if counted and counted.count else "the generator holds no network with parameters"
     return Cost(
@@ -45,13 +48,16 @@ def _parameters(network: nn.Module | None) -> Cost:
         details={
             "bytes": counted.bytes if counted else None,
             "buffer_bytes": counted.buffer_bytes if counted else None,
+            "bytes_on_disk": Path(weights).stat().st_size if weights is not None else None,
         },
     )
 
 
-def _macs(macs: Macs, nfe: int) -> Cost:
+def _macs(sampling: Sampling, nfe: int) -> Cost:
     # Zero is a count where no network is called, and a miss where one is.
+    macs = sampling.macs
     missed = macs.total == 0 and nfe > 0
+    incomplete = [f"macs_incomplete:{','.join(macs.unknown)}"] if macs.unknown else []
     return Cost(
         metric="macs",
         unit="MAC/image",
@@ -61,12 +67,17 @@ def _macs(macs: Macs, nfe: int) -> Cost:
         boundary="e2e",
         batch=1,
         config_key=content_key({"counter": COUNTER}),
-        marks=[f"macs_incomplete:{','.join(macs.unknown)}"] if macs.unknown else [],
-        details={"counter": COUNTER},
+        marks=[*incomplete, *(["macs_disagree"] if sampling.disagrees else [])],
+        details={
+            "counter": COUNTER,
+            "core_macs": sampling.core_macs,
+            "rest_macs": sampling.rest_macs,
+        },
     )
 
 
-def _nfe(declared: int, counted: int) -> Cost:
+def _nfe(declared: int, sampling: Sampling) -> Cost:
+    counted = sum(sampling.sizes)
     differs = counted > 0 and counted != declared
     return Cost(
         metric="nfe",
@@ -75,28 +86,5 @@ def _nfe(declared: int, counted: int) -> Cost:
         stat="count",
         config_key=content_key({}),
         marks=[f"nfe_counted:{counted}"] if differs else [],
-        details={"counted": counted or None},
+        details={"counted": counted or None, "calls": len(sampling.sizes) or None},
     )
-
-
-@contextmanager
-def _evaluations(network: nn.Module | None) -> Iterator[list[int]]:
-    """Lists the images of each call of `network`; a doubled batch (guidance) counts twice.
-
-    Empty where the generator calls a part or a compiled copy of its network.
-    """
-    sizes: list[int] = []
-
-    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and v.dim()]
-        sizes.append(len(tensors[0]) if tensors else 1)
-
-    if network is None:
-        yield sizes
-        return
-    hook: Callable[..., None] = note
-    handle = network.register_forward_pre_hook(hook, with_kwargs=True)
-    try:
-        yield sizes
-    finally:
-        handle.remove()

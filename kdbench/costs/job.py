@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
+from kdbench.costs.effort import Effort
 from kdbench.spec import Spec
+
+Figure = Literal["latency", "ratio", "throughput", "memory", "counts", "cold-start", "energy"]
 
 
 class Job(Spec):
-    """One generator to be measured in a fresh process, alone."""
+    """One figure of one generator, to be measured in a fresh process, alone."""
 
+    figure: Figure
     build: dict[str, Any]
     """Opaque: what `kdbench.generators.build.build_generator` makes the generator of."""
     against: dict[str, Any] | None = None
-    """Opaque: the teacher that the speed-up is against; None measures no speed-up."""
+    """Opaque: the teacher that a ratio is against."""
     against_label: str | None = None
     """`pair/arm` of the teacher."""
-    batches: tuple[int, ...] = Field((1, 64), min_length=1)
-    """Images a call; the largest one is also the batch that memory is measured at."""
+    variant: str = "fp32"
+    """Precision, compilation and layout, of both generators."""
+    batch: int = Field(1, ge=1)
+    """Images a call."""
+    boundaries: tuple[str, ...] = ("e2e",)
+    """Of a latency."""
+    effort: Effort = Effort()
+    keep: tuple[int, ...] = ()
+    """Numbers of timed rounds whose images are kept; drawn by the parent when the job is made, so
+    that no generator knows them. The last round's are kept besides."""
+    show: tuple[int, ...] = ()
+    """Numbers of the inputs whose images the figure `counts` draws, without a clock."""
     out: str
-    """Where the result is written, as JSON."""
+    """Where the result is written, as JSON; images go beside it."""
     threads: int = Field(1, ge=1)
     """Threads of torch and its libraries."""
     machine: str

@@ -15,7 +15,12 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    flop_registry,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 COUNTER = f"torch.utils.flop_counter/2, torch {torch.__version__}"
 """What must be equal before two counts are divided."""
@@ -43,6 +48,17 @@ _NO_MACS = re.compile(
     re.VERBOSE,
 )
 _TAGS = {torch.Tag.pointwise, torch.Tag.reduction}
+
+# torch registers its formulas of fused attention for the kernels of CUDA alone. They are given
+# shapes, and dropout, masks and scales count nothing.
+_MORE_FORMULAS: dict[Any, Callable[..., int]] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
+        lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v)  # type: ignore[no-untyped-call]
+    ),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda d, q, k, v, *_, **__: sdpa_backward_flop_count(d, q, k, v)  # type: ignore[no-untyped-call]
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -77,23 +93,31 @@ class _Unknown(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def count_macs(function: Callable[[], object]) -> Macs:
     """Multiply–accumulates that `function` dispatches, forward and backward as they come.
 
-    The fused path of `nn.MultiheadAttention`, which the counter takes for nothing, is off
-    meanwhile. Work outside torch's dispatcher (ONNX Runtime, NumPy) is not seen.
-
     >>> layer = torch.nn.Linear(3, 2)
     >>> count_macs(lambda: layer(torch.ones(5, 3))).total
     30
     """
-    counter = FlopCounterMode(display=False)
+    with counting() as so_far:
+        function()
+        return so_far()
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[], Macs]]:
+    """Counts what is dispatched inside; what it gives tells the count so far.
+
+    The fused path of `nn.MultiheadAttention`, which the counter takes for nothing, is off
+    meanwhile. Work outside torch's dispatcher (ONNX Runtime, NumPy) is not seen.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=_MORE_FORMULAS)
     # Entered first, the list sees only what the counter could not take apart.
     with _no_fused_attention(), _Unknown() as unknown, counter:
-        function()
-    return Macs(counter.get_total_flops() // 2, tuple(sorted(unknown.names)))
+        yield lambda: Macs(counter.get_total_flops() // 2, tuple(sorted(unknown.names)))
 
 
 def _is_known(func: Any) -> bool:
     packet = getattr(func, "_overloadpacket", func)
-    if packet in flop_registry:
+    if packet in flop_registry or packet in _MORE_FORMULAS:
         return True
     # Tags are believed of torch's own operations only; a stranger's may carry any.
     if getattr(func, "namespace", None) not in ("aten", "prim"):

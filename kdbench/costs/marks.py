@@ -26,6 +26,15 @@ OVERTHREADED = 1.25
 """Above this share more threads ran than the conditions say."""
 REPLAYED = 1.25
 """Median on unseen inputs over median on seen ones."""
+HOST_BOUND = 0.10
+"""Share of the wall time that the device was not busy with the call."""
+PROC_SPREAD = 0.05
+"""Range of the figures of several processes over their median."""
+NOISE = frozenset(
+    {"noisy", "unstable", "drift", "gap", "few_rounds", "starved", "preempted", "host_busy"}
+    | {"warmup_unsettled", "uneven_share", "proc_spread", "gpu_shared", "throttled"}
+)
+"""Marks that another measurement can be free of; all others are of what is measured."""
 
 
 def spread_marks(durations: ArrayLike) -> list[str]:
@@ -74,3 +83,15 @@ def share_marks(share: float, threads: int | None) -> list[str]:
     if share < (PREEMPTED if threads == 1 else PREEMPTED_THREADS):
         return ["preempted"]
     return ["overthreaded"] if share > OVERTHREADED else []
+
+
+def host_bound_marks(host_bound: float | None) -> list[str]:
+    """`host_bound` where the device waited for its host; None where no device worked."""
+    return ["host_bound"] if host_bound is not None and host_bound > HOST_BOUND else []
+
+
+def process_marks(values: ArrayLike) -> list[str]:
+    """`proc_spread` where equal processes disagree; nothing of a single one."""
+    found: NDArray[np.float64] = np.asarray(values, dtype=float)
+    spread = (found.max() - found.min()) / np.median(found)
+    return ["proc_spread"] if spread > PROC_SPREAD else []

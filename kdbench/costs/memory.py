@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from kdbench.costs.boundary import EndToEnd
-from kdbench.generators.base import Inputs
+from kdbench.costs.boundary import Boundary, Prepared
+from kdbench.costs.nvml import device_memory_of_process
 from kdbench.record import Cost
 
 _PROC = Path("/proc/self")
@@ -40,31 +40,43 @@ def host_peak(call: Callable[[], object]) -> Peak:
     return Peak(baseline, _status_mib("VmHWM"))
 
 
-def device_peak(call: Callable[[], object], device: torch.device) -> Peak:
-    """Memory of all tensors on `device` before and at most during the second of two calls."""
+def device_peak(call: Callable[[], object], device: torch.device) -> tuple[Peak, float]:
+    """Memory of all tensors on `device` before and at most during the second of two calls.
+
+    Returns:
+        The peak, and what the allocator had reserved at most, in MiB.
+    """
     call()
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     baseline = torch.cuda.memory_allocated(device)
     call()
     torch.cuda.synchronize(device)
-    return Peak(baseline / _MIB, torch.cuda.max_memory_allocated(device) / _MIB)
+    peak = Peak(baseline / _MIB, torch.cuda.max_memory_allocated(device) / _MIB)
+    return peak, torch.cuda.max_memory_reserved(device) / _MIB
 
 
-def peak_memory(subject: EndToEnd, inputs: Inputs, *, config_key: str) -> Cost:
+def peak_memory(subject: Boundary, given: Prepared, *, batch: int, config_key: str) -> Cost:
     """Peak of one call, with the baseline (weights, libraries, inputs) and the increment apart.
 
-    The value is None, with the reason, where the system does not tell.
+    On a device the value is that of tensors; what the allocator reserved and what the driver says
+    that the process holds, context and workspaces included, are in the details. The value is None,
+    with the reason, where the system does not tell.
     """
 
     def call() -> None:
         with torch.inference_mode():
-            subject(inputs)
+            subject(given)
 
     on_cpu = subject.device.type == "cpu"
-    peak, reason = None, None
+    peak, reason, reserved, held, unheld = None, None, None, None, None
     try:
-        peak = host_peak(call) if on_cpu else device_peak(call, subject.device)
+        if on_cpu:
+            peak = host_peak(call)
+        else:
+            peak, reserved = device_peak(call, subject.device)
+            uuid = str(torch.cuda.get_device_properties(subject.device).uuid)
+            held, unheld = device_memory_of_process(uuid)
     except OSError as error:
         reason = f"the peak of resident memory cannot be read here: {error.strerror}"
     return Cost(
@@ -73,15 +85,26 @@ def peak_memory(subject: EndToEnd, inputs: Inputs, *, config_key: str) -> Cost:
         value=peak.peak_mib if peak else None,
         reason=reason,
         stat="peak",
-        boundary="e2e",
-        batch=len(inputs),
+        boundary=subject.name,
+        batch=batch,
         n=1,
         config_key=config_key,
         details={
             "kind": "resident" if on_cpu else "tensors",
             "baseline_mib": peak.baseline_mib if peak else None,
             "increment_mib": peak.peak_mib - peak.baseline_mib if peak else None,
+            "reserved_mib": reserved,
+            "process_mib": held,
+            "process_unread": unheld,
         },
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the host or on a device."""
+    # torch's CPU allocator has no error type of its own.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
 
 

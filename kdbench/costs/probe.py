@@ -10,32 +10,37 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdbench.costs.job import Job
+from kdbench.costs.watch import watched
 from kdbench.spec import canonical_json
 from kdbench.store import write_atomically
 
 if TYPE_CHECKING:
+    from kdbench.costs.figures import Found
     from kdbench.generators.base import Generator
-    from kdbench.record import Cost
     from kdbench.tasks.base import Task
 
     Build = Callable[[dict[str, Any]], tuple[Generator, Task]]
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What the libraries below torch read, once, when they are loaded."""
+PHASE_VARIABLE = "KDBENCH_PHASE_PIPE"
+"""Where the number of the pipe stands that tells the parent when timing begins and ends."""
+IMAGES = "images.npz"
+"""Beside the result: `index` (n,) and `images` (n, C, H, W)."""
 
 
 def main(build: Build | None = None) -> None:
     """Read the job, measure, and write the result to the job's `out` in one step.
 
-    The result is `{"status", "reason", "costs", "process"}`; status is `ok`, or `oom` where a
-    part or all of it did not fit into memory. Any other failure leaves no file: it ends the
-    process with its traceback on standard error.
+    The result's `status` is `ok`, or `oom` where it did not fit into memory. Any other failure
+    leaves no file: it ends the process with its traceback on standard error.
 
     Args:
         build: makes a generator and its task of `build` and of `against`;
@@ -47,61 +52,86 @@ def main(build: Build | None = None) -> None:
 
 
 def _measure(job: Job, build: Build | None) -> dict[str, Any]:
+    start = time.perf_counter()
     import torch
 
-    from kdbench.costs.measure import OUT_OF_MEMORY, is_out_of_memory
+    from kdbench.costs.figures import Found
+    from kdbench.costs.memory import is_out_of_memory
+    from kdbench.costs.missing import OUT_OF_MEMORY
 
+    if build is None:
+        from kdbench.generators.build import build_generator
+
+        build = build_generator
     torch.set_num_threads(job.threads)
-    start, load = time.perf_counter(), _load()
-    costs: list[Cost] = []
-    reason = None
+    import_s = time.perf_counter() - start
+    found, reason = Found(), None
     try:
-        costs = _probe(job, build)
+        found = _figure(job, build, import_s)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = f"{OUT_OF_MEMORY} at batch 1"
-    short = [f"{c.metric} at batch {c.batch}" for c in costs if c.reason == OUT_OF_MEMORY]
-    if short:
-        reason = f"{OUT_OF_MEMORY}: {', '.join(short)}"
+        reason = OUT_OF_MEMORY
+    if found.shown:
+        _write_images(Path(job.out).with_name(IMAGES), found)
     return {
         "status": "oom" if reason else "ok",
         "reason": reason,
-        "costs": [cost.model_dump(mode="json") for cost in costs],
+        "costs": [cost.model_dump(mode="json") for cost in found.costs],
+        "series": found.series,
+        "elapsed_ns": found.elapsed_ns,
         "process": {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "cpus": os.cpu_count(),
             "seconds": time.perf_counter() - start,
-            "load_before": load,
-            "load_after": _load(),
         },
     }
 
 
-def _probe(job: Job, build: Build | None) -> list[Cost]:
-    from kdbench.costs.measure import Bench, probe
+def _figure(job: Job, build: Build, import_s: float) -> Found:
+    from kdbench.costs.figures import Bench
 
-    if build is None:
-        from kdbench.generators.build import build_generator
-
-        build = build_generator
-    return probe(
-        partial(build, job.build),
-        None if job.against is None else partial(build, job.against),
-        bench=Bench(machine=job.machine, threads=job.threads),
-        batches=job.batches,
-        against=job.against_label,
+    bench = Bench(
+        job,
+        make=partial(build, job.build),
+        make_against=None if job.against is None else partial(build, job.against),
+        phase=_phase,
+        import_s=import_s,
     )
+    found, disturbance = watched(
+        bench.measure, threads=job.threads, on_cuda=job.build.get("device") == "cuda"
+    )
+    for cost in found.costs:
+        if cost.value is not None and cost.stat in ("median", "total"):
+            cost.marks += disturbance.marks
+            cost.details |= disturbance.details
+    return found
 
 
-def _load() -> float | None:
-    """Processes that ran or waited, averaged over the last minute."""
+@contextmanager
+def _phase() -> Iterator[None]:
+    """Tell the parent, whose clock no generator can reach, when timing begins and when it ends."""
+    pipe = os.environ.get(PHASE_VARIABLE)
+    if pipe is None:
+        yield
+        return
+    os.write(int(pipe), b"b")
     try:
-        return os.getloadavg()[0]
-    except OSError:
-        return None
+        yield
+    finally:
+        os.write(int(pipe), b"e")
+
+
+def _write_images(path: Path, found: Found) -> None:
+    import numpy as np
+    import torch
+
+    index = sorted(found.shown)
+    images = torch.stack([found.shown[i] for i in index])
+    with path.open("wb") as file:
+        np.savez(file, index=np.array(index), images=images.numpy())
 
 
 if __name__ == "__main__":

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle
-from math import ceil
+from itertools import cycle, islice
+
+# Bound here, before the code of any generator is imported and could replace it.
 from time import perf_counter_ns
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from kdbench.costs.boundary import EndToEnd, Pool
+from kdbench.costs.blocks import block_bootstrap
+from kdbench.costs.boundary import Boundary, Pool, Prepared
+from kdbench.costs.effort import Effort
 from kdbench.costs.marks import cpu_share, share_marks, spread_marks
-from kdbench.costs.order import LEVEL
-from kdbench.costs.timing import Effort, measuring, time_call, warm_up
-from kdbench.generators.base import Inputs
-from kdbench.record import Cost, Interval
-from kdbench.seeds import seed
+from kdbench.costs.timing import measuring, time_call, warm_up
+from kdbench.record import Cost
 
-BLOCK = 5
-"""Pairs a block of the bootstrap: neighbours share the state of the machine."""
-RESAMPLES = 2000
 HALF_NS = 20_000_000
 """Shortest half of a pair: several time slices of a shared core (3 to 10 ms), which would otherwise
 fall into step with the pairs and hit one half only."""
@@ -34,34 +32,50 @@ UNEVEN = 1.1
 of the two more often."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Half:
     """One half of every pair: a generator, its inputs in turn, and how often it is called.
 
     Both halves last about as long, so that what else runs meets them equally often.
     """
 
-    subject: EndToEnd
-    inputs: Iterator[Inputs]
+    subject: Boundary
+    inputs: Iterator[tuple[int, Prepared]]
     repeats: int
+    kept: tuple[tuple[int, Tensor], ...] = ()
 
     def time(self) -> tuple[float, float]:
         """Wall and CPU nanoseconds of a call, averaged over the repeats."""
-        times = [time_call(self.subject, next(self.inputs)) for _ in range(self.repeats)]
-        wall, cpu = np.mean(times, axis=0)
+        taken = list(islice(self.inputs, self.repeats))
+        calls = [time_call(self.subject, given, 1) for _, given in taken]
+        self.kept = ((taken[-1][0], calls[-1].output.clone()),)
+        wall, cpu = np.mean([(call.wall_ns, call.cpu_ns) for call in calls], axis=0)
         return float(wall), float(cpu)
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Neighbouring calls of a student and its teacher."""
+
+    cost: Cost
+    ratios: NDArray[np.float64]
+    """Teacher's time over student's, pair by pair."""
+    kept: tuple[tuple[int, Tensor], ...]
+    """The student's images of its last call, and the place of their inputs in the pool."""
+    elapsed_ns: int
+    """Of the warm-up and all pairs together, by the same clock."""
+
+
 def speedup(
-    student: EndToEnd,
-    teacher: EndToEnd,
-    pool: Pool,
+    student: Boundary,
+    teacher: Boundary,
+    pools: tuple[Pool, Pool],
     *,
     effort: Effort,
     config_key: str,
     against: str | None,
     marks: list[str],
-) -> Cost:
+) -> Pairs:
     """Teacher's time over student's at batch 1: the median over pairs of neighbouring calls.
 
     Two pairs come in the order student, teacher, teacher, student, the next two in its mirror
@@ -73,29 +87,31 @@ def speedup(
     Args:
         student: called first in every other group of two pairs.
         teacher: what the speed-up is against.
-        pool: inputs of one image each.
+        pools: of inputs of one image each, prepared by student and by teacher.
         effort: `rounds` are pairs.
         config_key: of the student at batch 1.
         against: label of the teacher's row.
         marks: what is known to differ between the two.
     """
+    subjects, begun = (student, teacher), perf_counter_ns()
     with measuring():
-        warm = [warm_up(subject, pool, effort) for subject in (student, teacher)]
-        halves = _halves((student, teacher), pool, [durations for durations, _ in warm])
+        warm = [warm_up(s, pool, 1, effort) for s, pool in zip(subjects, pools, strict=True)]
+        halves = _halves(subjects, pools, [durations for durations, _ in warm])
         students, teachers = _time_pairs(*halves, effort)
+    elapsed = perf_counter_ns() - begun
     unsettled = [] if all(settled for _, settled in warm) else ["warmup_unsettled"]
     ratios, cpu_ratios = (teachers / students).T
     value, cpu_value = float(np.median(ratios)), float(np.median(cpu_ratios))
     shares = [cpu_share(t[:, 0], t[:, 1], student.cpu_threads) for t in (students, teachers)]
     uneven = student.cpu_threads is not None and not 1 / UNEVEN < value / cpu_value < UNEVEN
-    return Cost(
+    cost = Cost(
         metric="speedup",
         unit="x",
         value=value,
         stat="median",
-        boundary="e2e",
+        boundary=student.name,
         batch=1,
-        interval=block_bootstrap(ratios),
+        interval=block_bootstrap([ratios]),
         n=len(ratios),
         config_key=config_key,
         against=against,
@@ -114,35 +130,17 @@ def speedup(
             "cpu_speedup": cpu_value,
         },
     )
-
-
-def block_bootstrap(values: NDArray[np.float64]) -> Interval | None:
-    """The 95 % percentile interval of the median, over moving blocks of neighbouring values.
-
-    Künsch, "The jackknife and the bootstrap for general stationary observations", 1989. The
-    draws are seeded, so equal values give equal intervals. None below two blocks.
-    """
-    n = len(values)
-    if n < 2 * BLOCK:
-        return None
-    rng = np.random.default_rng(seed("block-bootstrap", n))
-    starts = rng.integers(0, n - BLOCK + 1, size=(RESAMPLES, ceil(n / BLOCK), 1))
-    drawn = (starts + np.arange(BLOCK)).reshape(RESAMPLES, -1)[:, :n]
-    medians = np.median(values[drawn], axis=1)
-    low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(
-        level=LEVEL, low=float(low), high=float(high), source="timing", method="block-bootstrap"
-    )
+    return Pairs(cost, ratios, halves[0].kept, elapsed)
 
 
 def _halves(
-    subjects: tuple[EndToEnd, EndToEnd], pool: Pool, warmups: list[list[int]]
+    subjects: tuple[Boundary, Boundary], pools: tuple[Pool, Pool], warmups: list[list[int]]
 ) -> tuple[_Half, _Half]:
     calls = [min(durations) for durations in warmups]  # the one that nothing interrupted
     length = max(HALF_NS, *calls)
     student, teacher = (
-        _Half(subject, cycle(pool.timed), round(length / call))
-        for subject, call in zip(subjects, calls, strict=True)
+        _Half(subject, cycle(enumerate(pool.timed)), round(length / call))
+        for subject, pool, call in zip(subjects, pools, calls, strict=True)
     )
     return student, teacher
 

@@ -7,55 +7,81 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from kdbench.costs.job import Job
-from kdbench.costs.probe import THREAD_VARIABLES
+from kdbench.costs.phase_clock import PhaseClock
+from kdbench.costs.probe import IMAGES, PHASE_VARIABLE, THREAD_VARIABLES
 from kdbench.record import Cost, Status
 
 # -P: a file in the working folder that is named like a library is not imported in its place.
 PROBE = (sys.executable, "-P", "-m", "kdbench.costs.probe")
 REASON_LENGTH = 300
 """Characters of a reason: an exception's message can be very long."""
+CLOCK_S, CLOCK_SHARE = 0.1, 0.02
+"""By how much two clocks may disagree: a parent may be woken late."""
 
 
 class _Result(BaseModel):
     status: Literal["ok", "oom"]
     reason: str | None
     costs: list[Cost]
+    series: dict[str, list[float]]
+    elapsed_ns: int
     process: dict[str, Any]
 
 
-def measure_costs(
-    job: Mapping[str, Any], *, timeout_s: float, command: Sequence[str] = PROBE
-) -> tuple[list[Cost], Status, str | None]:
-    """Measure one generator in a fresh process and wait for it, using no processor meanwhile.
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of one measuring process."""
 
-    The caller sees to it that nothing else runs beside it.
+    status: Status
+    """`ok`, `oom`, `timeout` or `failed`."""
+    reason: str | None = None
+    """Why it is not `ok`."""
+    costs: list[Cost] = field(default_factory=list)
+    series: dict[str, list[float]] = field(default_factory=dict)
+    """Rounds in nanoseconds of each boundary, or ratios pair by pair."""
+    images: dict[int, NDArray[Any]] = field(default_factory=dict)
+    """Images by the number of their input, (C, H, W)."""
+
+
+def measure_figure(
+    job: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    command: Sequence[str] = PROBE,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Measure one figure in a fresh process and wait for it, using no processor meanwhile.
+
+    The caller sees to it that nothing else runs beside it. Where the clock of the process and that
+    of this one disagree about how long timing took, there is no figure.
 
     Args:
         job: the fields of `Job` but `out`.
         timeout_s: seconds after which the process and all its children are killed.
         command: what reads the job; the probe under the same Python if not given.
-
-    Returns:
-        The costs; `ok`, `oom`, `timeout` or `failed`; and the reason unless `ok`. With `oom`
-        there can be costs: those of the batches that fitted.
+        environment: variables beside those of this process.
     """
     with tempfile.TemporaryDirectory(prefix="kdbench-costs-") as folder:
         full = Job.model_validate({**job, "out": str(Path(folder) / "costs.json")})
         killed_before = _oom_kills()
         try:
-            code, errors = _call(command, full, timeout_s)
+            code, errors, phases_s = _call(command, full, timeout_s, environment or {})
         except subprocess.TimeoutExpired:
-            return [], "timeout", f"no costs after {timeout_s:g} s"
+            return Outcome("timeout", f"no figure after {timeout_s:g} s")
         if code != 0:
-            return [], *explain(code, errors, oom_killed=_oom_kills() > killed_before)
-        return _read(Path(full.out))
+            return Outcome(*explain(code, errors, oom_killed=_oom_kills() > killed_before))
+        return _read(Path(full.out), phases_s)
 
 
 def explain(code: int, errors: str, *, oom_killed: bool) -> tuple[Status, str]:
@@ -88,23 +114,29 @@ def _error_line(errors: str) -> str | None:
     return lines[-1] if lines else None
 
 
-def _call(command: Sequence[str], job: Job, timeout_s: float) -> tuple[int, str]:
-    """Exit code and standard error of the process; its whole group is gone afterwards."""
+def _call(
+    command: Sequence[str], job: Job, timeout_s: float, environment: Mapping[str, str]
+) -> tuple[int, str, float]:
+    """Exit code, standard error and seconds of timing; the whole group is gone afterwards."""
+    clock = PhaseClock()
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=_environment(job.threads),
+        env={**_environment(job.threads), **environment, PHASE_VARIABLE: str(clock.fd)},
+        pass_fds=(clock.fd,),
         start_new_session=True,
         text=True,
         errors="replace",
     )
+    clock.start()
     try:
         _, errors = process.communicate(job.model_dump_json(), timeout=timeout_s)
     finally:
         _kill_group(process)
-    return process.returncode, errors
+        seconds = clock.stop()
+    return process.returncode, errors, seconds
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -126,14 +158,29 @@ def _kill_group(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _read(out: Path) -> tuple[list[Cost], Status, str | None]:
+def _read(out: Path, phases_s: float) -> Outcome:
     try:
         result = _Result.model_validate_json(out.read_bytes())
+        images = _images(out.with_name(IMAGES))
     except FileNotFoundError:
-        return [], "failed", "the process ended without a result"
-    except ValidationError:
-        return [], "failed", "the process left a damaged result"
-    return result.costs, result.status, result.reason
+        return Outcome("failed", "the process ended without a result")
+    except (ValidationError, ValueError, OSError, zipfile.BadZipFile):
+        return Outcome("failed", "the process left a damaged result")
+    claimed_s = result.elapsed_ns / 1e9
+    if abs(claimed_s - phases_s) > CLOCK_S + CLOCK_SHARE * phases_s:
+        return Outcome(
+            "failed",
+            f"clock_disagrees: the process says that timing took {claimed_s:.2f} s, and its "
+            f"parent's clock {phases_s:.2f} s",
+        )
+    return Outcome(result.status, result.reason, result.costs, result.series, images)
+
+
+def _images(path: Path) -> dict[int, NDArray[Any]]:
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as held:
+        return dict(zip(held["index"].tolist(), held["images"], strict=True))
 
 
 def _oom_kills() -> int:

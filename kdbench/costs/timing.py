@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -14,41 +14,25 @@ from time import perf_counter_ns, process_time_ns
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from kdbench.costs.boundary import EndToEnd, Pool
-from kdbench.costs.order import half_width
-from kdbench.generators.base import Inputs
+from kdbench.costs.boundary import Boundary, Pool, Prepared
+from kdbench.costs.effort import Effort
 
 SETTLED = 0.05
 """Largest change of the median of five calls from the five before."""
 
 
-@dataclass(frozen=True)
-class Effort:
-    """When warming up and when measuring ends; a cap in seconds ends either whatever the rest."""
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One timed call and what it gave."""
 
-    warmup_calls_min: int = 3
-    warmup_min_s: float = 0.3
-    warmup_max_s: float = 5.0
-    rounds_min: int = 30
-    rounds_max: int = 300
-    measure_min_s: float = 0.5
-    measure_max_s: float = 3.0
-    half_width: float = 0.01
-    """Reached half-width of the median's 95 % interval, as a share of the median."""
-
-    def is_enough(self, values: list[float], elapsed_s: float) -> bool:
-        """Whether rounds with these values, taken in this time, can end."""
-        if elapsed_s >= self.measure_max_s:
-            return True
-        if len(values) < self.rounds_min or elapsed_s < self.measure_min_s:
-            return False
-        width = half_width(values)
-        return len(values) >= self.rounds_max or (width is not None and width <= self.half_width)
-
-
-QUICK = Effort(warmup_max_s=2.0, measure_max_s=2.0)
-"""Some seconds a generator: about 1 % on a quiet machine."""
+    wall_ns: int
+    cpu_ns: int
+    """CPU time of the process, all its threads."""
+    device_ns: int | None
+    """Between two events on the device's current stream; None on a CPU."""
+    output: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,27 +41,41 @@ class Rounds:
 
     wall_ns: NDArray[np.int64]
     cpu_ns: NDArray[np.int64]
-    """CPU time of the process, all its threads."""
+    device_ns: NDArray[np.int64] | None
     warmup_ns: list[int]
     settled: bool
     unseen: int
     """How many of the first calls were on inputs that no earlier call had."""
+    elapsed_ns: int
+    """Of the warm-up and all rounds together, by the same clock."""
+    kept: tuple[tuple[int, Tensor], ...]
+    """The place of the inputs among the timed ones of the pool, and their images."""
 
 
-def time_call(subject: EndToEnd, inputs: Inputs) -> tuple[int, int]:
-    """Wall and CPU time of one call in nanoseconds; its output is checked after the clock."""
+def time_call(subject: Boundary, given: Prepared, batch: int) -> Call:
+    """One call on a copy of its inputs, device-wide synchronised; checked after the clock.
+
+    The headline is the wall clock: events see one stream only.
+    """
+    given = subject.copy(given)
+    events = _events(subject)
     subject.synchronise()
     cpu = process_time_ns()
     wall = perf_counter_ns()
-    images = subject(inputs)
+    if events:
+        events[0].record()
+    output = subject(given)
+    if events:
+        events[1].record()
     subject.synchronise()
     wall = perf_counter_ns() - wall
     cpu = process_time_ns() - cpu
-    subject.check(images, len(inputs))
-    return wall, cpu
+    subject.check(output, batch)
+    device_ns = round(events[0].elapsed_time(events[1]) * 1e6) if events else None
+    return Call(wall, cpu, device_ns, output)
 
 
-def warm_up(subject: EndToEnd, pool: Pool, effort: Effort) -> tuple[list[int], bool]:
+def warm_up(subject: Boundary, pool: Pool, batch: int, effort: Effort) -> tuple[list[int], bool]:
     """Call until durations have settled or the cap is reached.
 
     Returns:
@@ -85,8 +83,8 @@ def warm_up(subject: EndToEnd, pool: Pool, effort: Effort) -> tuple[list[int], b
     """
     durations: list[int] = []
     start = perf_counter_ns()
-    for inputs in cycle(pool.warm):
-        durations.append(time_call(subject, inputs)[0])
+    for given in cycle(pool.warm):
+        durations.append(time_call(subject, given, batch).wall_ns)
         elapsed_s = (perf_counter_ns() - start) / 1e9
         enough = len(durations) >= effort.warmup_calls_min and elapsed_s >= effort.warmup_min_s
         if enough and _is_settled(durations):
@@ -96,25 +94,46 @@ def warm_up(subject: EndToEnd, pool: Pool, effort: Effort) -> tuple[list[int], b
     return durations, False
 
 
-def time_rounds(subject: EndToEnd, pool: Pool, effort: Effort) -> Rounds:
-    """Warm up, then time calls, each on other inputs than the one before."""
+def time_rounds(
+    subject: Boundary, pool: Pool, batch: int, effort: Effort, keep: Collection[int] = ()
+) -> Rounds:
+    """Warm up, then time calls, each on other inputs than the one before.
+
+    Args:
+        subject: at its boundary.
+        pool: of inputs prepared by `subject`.
+        batch: images a call.
+        effort: when to stop.
+        keep: numbers of rounds, from 0, whose images are kept; the last round's are, too.
+    """
     walls: list[float] = []
     cpus: list[int] = []
+    devices: list[int] = []
+    kept: dict[int, Tensor] = {}
+    begun = perf_counter_ns()
     with measuring():
-        warmup, settled = warm_up(subject, pool, effort)
+        warmup, settled = warm_up(subject, pool, batch, effort)
         start = perf_counter_ns()
-        for inputs in cycle(pool.timed):
-            wall, cpu = time_call(subject, inputs)
-            walls.append(wall)
-            cpus.append(cpu)
-            if effort.is_enough(walls, (perf_counter_ns() - start) / 1e9):
+        for number, given in enumerate(cycle(pool.timed)):
+            call = time_call(subject, given, batch)
+            walls.append(call.wall_ns)
+            cpus.append(call.cpu_ns)
+            devices += [call.device_ns] if call.device_ns is not None else []
+            done = effort.is_enough(walls, (perf_counter_ns() - start) / 1e9)
+            if number in keep or (done and keep):
+                kept[number % len(pool.timed)] = call.output.clone()
+            if done:
                 break
+    elapsed = perf_counter_ns() - begun
     return Rounds(
         wall_ns=np.array(walls, dtype=np.int64),
-        cpu_ns=np.array(cpus),
+        cpu_ns=np.array(cpus, dtype=np.int64),
+        device_ns=np.array(devices, dtype=np.int64) if devices else None,
         warmup_ns=warmup,
         settled=settled,
         unseen=min(len(walls), len(pool.timed)),
+        elapsed_ns=elapsed,
+        kept=tuple(kept.items()),
     )
 
 
@@ -128,6 +147,13 @@ def measuring() -> Iterator[None]:
             yield
     finally:
         gc.unfreeze()
+
+
+def _events(subject: Boundary) -> tuple[torch.cuda.Event, torch.cuda.Event] | None:
+    if subject.device.type != "cuda":
+        return None
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    return first, last
 
 
 def _is_settled(durations: list[int]) -> bool:

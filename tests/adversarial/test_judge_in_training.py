@@ -59,7 +59,7 @@ def test_the_extractor_is_among_the_networks_that_training_saw(
     pair = tmp_path / "cheat.toml"
     pair.write_text(PAIR)
     out = tmp_path / "runs"
-    words = ("run", pair, "--seeds", "0", "--no-costs", "--out", out, "--json")
+    words = ("run", pair, "--seeds", "0", "--costs", "none", "--out", out, "--json")
     done = kdbench(*words, path=(plugin,))
     assert done.returncode == 0, done.stderr
     (record,) = Store(out).records()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from kdbench.costs.boundary import EndToEnd
+from kdbench.costs.boundary import Boundary, EndToEnd, Pool, inputs_for, pool_of
 from kdbench.generators.base import Inputs
 from kdbench.metrics.base import Use
 from kdbench.tasks.base import Split, Task
@@ -111,6 +114,19 @@ class Convolver:
         return images
 
 
+class Decoded(Convolver):
+    """Evaluates a convolution, and then sleeps where others decode."""
+
+    def __init__(self, *, calls: int, decode_ms: float) -> None:
+        super().__init__(calls=calls, nfe=calls)
+        self.decode_ms = decode_ms
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        images = super().__call__(inputs)
+        time.sleep(self.decode_ms / 1e3)
+        return images
+
+
 class Hoarder:
     """Asks for more memory than there is at any batch above `limit`."""
 
@@ -122,6 +138,33 @@ class Hoarder:
         if len(inputs) > self.limit:
             torch.empty(10**15)
         return inputs.latents
+
+
+class Greedy(Recorder):
+    """Fills so many MiB meanwhile."""
+
+    def __init__(self, mib: int) -> None:
+        super().__init__()
+        self.mib = mib
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        block = torch.ones(self.mib * 2**18)
+        return super().__call__(inputs) * block[0]
+
+
+class Writer(Recorder):
+    """Writes down what its process computes with."""
+
+    def __init__(self, note: str) -> None:
+        super().__init__()
+        variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        told = {name: os.environ.get(name) for name in variables}
+        Path(note).write_text(json.dumps({"torch": torch.get_num_threads(), **told}))
+
+
+def pool(size: int = 1, batch: int = 1, *, boundary: Boundary | None = None) -> Pool:
+    """The batches of one size, of inputs for batches of up to `size`."""
+    return pool_of(boundary or subject(Recorder()), inputs_for(Squares(), (size,)), batch)
 
 
 def subject(generator: object, task: Task | None = None) -> EndToEnd:

@@ -67,12 +67,56 @@ def test_grouped_convolution() -> None:
     assert in_both_modes(lambda: layer(x)) == 2 * 8 * 14 * 14 * 9
 
 
-def test_attention_without_its_fused_path() -> None:
+def test_strides_dilation_and_oblong_kernels() -> None:
+    layer = nn.Conv2d(8, 12, (3, 5), stride=(2, 3), dilation=2, groups=4, padding=2)
+    x = torch.randn(2, 8, 15, 17)
+    assert layer(x).shape == (2, 12, 8, 5)
+    assert in_both_modes(lambda: layer(x)) == 2 * 8 * 5 * 12 * (8 // 4) * 3 * 5
+
+
+def test_grouped_transposed_convolution() -> None:
+    layer = nn.ConvTranspose2d(8, 12, 3, stride=2, output_padding=1, groups=4, dilation=2)
+    x = torch.randn(2, 8, 5, 6)
+    assert in_both_modes(lambda: layer(x)) == 2 * 5 * 6 * 8 * (12 // 4) * 9
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_linear_over_tokens_in_any_precision(dtype: torch.dtype) -> None:
+    layer, x = nn.Linear(8, 4, dtype=dtype), torch.randn(3, 5, 8, dtype=dtype)
+    assert in_both_modes(lambda: layer(x)) == 3 * 5 * 8 * 4
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_attention_without_its_fused_path(weights: bool) -> None:
     layer, x = nn.MultiheadAttention(16, 4, batch_first=True).eval(), torch.randn(2, 5, 16)
     projections = 2 * 5 * 16 * (3 * 16 + 16)
     products = 2 * 2 * 5 * 5 * 16  # queries with keys, weights with values, over all heads
-    assert in_both_modes(lambda: layer(x, x, x)) == projections + products
+    counted = in_both_modes(lambda: layer(x, x, x, need_weights=weights))
+    assert counted == projections + products
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_a_transformer_layer_without_its_fused_path() -> None:
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True).eval()
+    x = torch.randn(2, 5, 16)
+    linear = 2 * 5 * 16 * (3 * 16 + 16 + 2 * 32)
+    assert in_both_modes(lambda: layer(x)) == linear + 2 * 2 * 5 * 5 * 16
+
+
+@pytest.mark.parametrize("heads", [4, 2])
+def test_functional_attention_and_its_backward(heads: int) -> None:
+    q = torch.randn(2, 4, 5, 8, requires_grad=True)
+    k, v = torch.randn(2, heads, 7, 8), torch.randn(2, heads, 7, 8)
+
+    def attend() -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, enable_gqa=heads < 4)
+
+    product = 2 * 4 * 5 * 7 * 8
+    assert in_both_modes(attend) == 2 * product
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        assert in_both_modes(attend) == 2 * product
+    # Backwards, the weights are made again, and each of two products has two gradients.
+    assert count_macs(lambda: torch.autograd.backward(attend().sum())).total == (2 + 5) * product
 
 
 def test_backward_of_a_layer_is_two_forwards() -> None:

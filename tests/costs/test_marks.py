@@ -7,7 +7,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from kdbench.costs.marks import cpu_share, replay_marks, share_marks, spread_marks
+from kdbench.costs.marks import (
+    NOISE,
+    cpu_share,
+    host_bound_marks,
+    process_marks,
+    replay_marks,
+    share_marks,
+    spread_marks,
+)
 from kdbench.costs.order import half_width, median_interval, median_rank
 
 
@@ -82,3 +90,22 @@ def test_replay_marks() -> None:
 def test_share_is_per_thread() -> None:
     assert cpu_share([10, 10, 10], [10, 18, 20], 2) == pytest.approx(0.9)
     assert cpu_share(10, 9, None) == pytest.approx(0.9)
+
+
+def test_a_device_that_waits_for_its_host_is_marked() -> None:
+    assert host_bound_marks(0.11) == ["host_bound"]
+    assert host_bound_marks(0.10) == []
+    assert host_bound_marks(None) == []
+
+
+def test_processes_that_disagree_are_marked() -> None:
+    assert process_marks([1.0, 1.02, 1.04]) == []
+    assert process_marks([1.0, 1.02, 1.08]) == ["proc_spread"]
+    assert process_marks([7.0]) == []
+
+
+def test_what_is_measured_is_not_noise() -> None:
+    of_the_machine = {*spread_marks(np.linspace(1, 2, 60)), *share_marks(0.5, 1), "host_busy"}
+    assert of_the_machine <= NOISE
+    assert not NOISE & {"replayed", "output_differs", "overthreaded", "host_bound"}
+    assert not NOISE & {"mismatch:dtype", "implausible", "output_unchecked"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -52,3 +54,12 @@ def test_neighbours_in_one_storage_count_each() -> None:
 
 def test_half_precision_bytes() -> None:
     assert count_parameters(nn.Linear(5, 5).half()).bytes == 60
+
+
+def test_a_casting_or_compiled_wrapper_adds_nothing() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    compiled: Any = torch.compile(net)
+    assert count_parameters(compiled) == count_parameters(net)
+    halved = count_parameters(nn.Sequential(net).to(torch.bfloat16))
+    assert halved.count == count_parameters(net.float()).count
+    assert halved.buffer_bytes == 2 * 8 * 2 + 8  # the counter of batches stays an integer

@@ -15,7 +15,7 @@ import pytest
 
 Kdbench = Callable[..., Any]
 
-NOISE = ("run", "toy-noise", "--seeds", "0", "--no-costs", "--json", "--out")
+NOISE = ("run", "toy-noise", "--seeds", "0", "--costs", "none", "--json", "--out")
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -60,7 +60,7 @@ def test_a_disk_that_fills_in_training_leaves_no_record(
 ) -> None:
     out = tmp_path / "runs"
     # images of one run fit in 100,000 bytes, a checkpoint with its moments does not
-    words = ("run", "toy-denoiser", "--seeds", "0", "--no-costs", "--json", "--out", out)
+    words = ("run", "toy-denoiser", "--seeds", "0", "--costs", "none", "--json", "--out", out)
     done = kdbench(*words, path=(quick_checkpoints,), preexec_fn=limited(100_000))
     assert_full(done, out)
     assert "unfinished" in done.stderr

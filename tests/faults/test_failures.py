@@ -216,7 +216,7 @@ def run_faults(
 
     def run(*words: str) -> Ended:
         done = kdbench(
-            "run", "faults", "--no-costs", "--json", "--out", out, *words,
+            "run", "faults", "--costs", "none", "--json", "--out", out, *words,
             path=(plugin,), more={"KDBENCH_TEST_MARKS": str(marks)},
         )  # fmt: skip
         newest: dict[str, dict[str, Any]] = {}
@@ -336,7 +336,7 @@ def test_damaged_weights_are_refused_and_others_finished(
     kdbench: Kdbench, plugin: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "runs"
-    done = kdbench("run", "damage", "--no-costs", "--json", "--out", out, path=(plugin,))
+    done = kdbench("run", "damage", "--costs", "none", "--json", "--out", out, path=(plugin,))
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("kdbench: ")]
@@ -350,7 +350,7 @@ def test_missing_weights_are_refused(kdbench: Kdbench, plugin: Path, tmp_path: P
     copy = shutil.copytree(plugin, tmp_path / "plugin")
     (copy / "faulty_weights" / "flipped.safetensors").unlink()
     done = kdbench(
-        "run", "damaged", "--no-costs", "--seeds", "0", "--out", tmp_path / "runs", path=(copy,)
+        "run", "damaged", "--costs", "none", "--seeds", "0", "--out", tmp_path / "runs", path=(copy,)
     )
     assert done.returncode == 2
     assert "'flipped' are missing" in done.stderr
@@ -363,7 +363,7 @@ def test_missing_weights_are_refused(kdbench: Kdbench, plugin: Path, tmp_path: P
 def test_files_of_the_current_folder_are_not_imported(kdbench: Kdbench, tmp_path: Path) -> None:
     for name in ("numpy", "torch", "random", "kdbench"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from here')\n")
-    words = ("run", "toy-noise", "--seeds", "0", "--no-costs", "--json", "--out", "runs")
+    words = ("run", "toy-noise", "--seeds", "0", "--costs", "none", "--json", "--out", "runs")
     done = kdbench(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "imported from here" not in done.stderr

@@ -153,7 +153,7 @@ def test_a_killed_parent_leaves_no_worker_and_no_lock(
     start: Start, kdbench: Kdbench, tmp_path: Path
 ) -> None:
     out = tmp_path / "runs"
-    process = start("run", "toy-denoiser", "--seeds", "0", "--no-costs", "--out", out)
+    process = start("run", "toy-denoiser", "--seeds", "0", "--costs", "none", "--out", out)
     until(lambda: training(out), process)
     workers = workers_of(process)
     assert workers
@@ -166,7 +166,7 @@ def test_a_killed_parent_leaves_no_worker_and_no_lock(
 
 def test_an_interrupt_keeps_finished_work_and_ends_with_130(start: Start, tmp_path: Path) -> None:
     out = tmp_path / "runs"
-    process = start("run", "toy-denoiser", "--seeds", "0", "--no-costs", "--out", out)
+    process = start("run", "toy-denoiser", "--seeds", "0", "--costs", "none", "--out", out)
     until(lambda: training(out), process)
     workers = workers_of(process)
     os.kill(process.pid, signal.SIGINT)

@@ -1,0 +1,67 @@
+"""Images of timed rounds beside those that quality is measured on: the same program, or another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf, log10
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbench.record import Cost
+
+LEAST_DB = 50.0
+"""Below this PSNR two images are of different arithmetic, not of another order of it: 57 dB is what
+bfloat16 leaves of float32 in a small generator, 140 dB another memory format."""
+
+
+def compare_images(
+    timed: Mapping[int, NDArray[Any]], drawn: Mapping[int, NDArray[Any]]
+) -> dict[str, float | str | None]:
+    """How far timed images are from those drawn without a clock.
+
+    Args:
+        timed: by number of the input, (C, H, W), uint8 or float32.
+        drawn: the same inputs and more.
+
+    Returns:
+        `images_checked`, `images_psnr_db` (the least; None where all are equal) and
+        `images_max_step` in the images' own unit.
+
+    >>> black = np.zeros((1, 2, 2), np.uint8)
+    >>> compare_images({3: black}, {3: black + 255})["images_psnr_db"]
+    0.0
+    """
+    least, step = inf, 0.0
+    for number, image in timed.items():
+        difference = np.abs(image.astype(float) - drawn[number].astype(float))
+        step = max(step, float(difference.max()))
+        least = min(least, _psnr(difference, _peak(drawn[number])))
+    return {
+        "images_checked": len(timed),
+        "images_psnr_db": None if least == inf else least,
+        "images_max_step": step,
+    }
+
+
+def check_images(cost: Cost, found: Mapping[str, float | str | None]) -> Cost:
+    """A cost with what `compare_images` found, marked where its program is another one."""
+    psnr = found["images_psnr_db"]
+    differs = isinstance(psnr, float) and psnr < LEAST_DB
+    marks = [*cost.marks, *(["output_differs"] if differs else [])]
+    return cost.model_copy(update={"marks": marks, "details": {**cost.details, **found}})
+
+
+def _psnr(difference: NDArray[Any], peak: float) -> float:
+    error = float(np.mean(difference**2))
+    if not np.isfinite(error):
+        return -inf
+    return inf if error == 0 else 10 * log10(peak**2 / error)
+
+
+def _peak(image: NDArray[Any]) -> float:
+    """The range of images; of points of the plane, what is between the smallest and the largest."""
+    if image.dtype == np.uint8:
+        return 255.0
+    return float(image.max() - image.min()) or 1.0
