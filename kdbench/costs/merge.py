@@ -41,7 +41,7 @@ def merge_costs(costs: Sequence[Cost]) -> Cost:
             "marks": list(marks),
             "details": {
                 **middle.details,
-                "processes": len(costs),
+                "processes": float(len(costs)),
                 "process_low": low,
                 "process_high": high,
             },

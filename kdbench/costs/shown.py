@@ -39,7 +39,7 @@ def compare_images(
         step = max(step, float(difference.max()))
         least = min(least, _psnr(difference, _peak(drawn[number])))
     return {
-        "images_checked": len(timed),
+        "images_checked": float(len(timed)),
         "images_psnr_db": None if least == inf else least,
         "images_max_step": step,
     }

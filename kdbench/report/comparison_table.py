@@ -9,7 +9,8 @@ from kdbench.report.anchors import SIZE_TOLERANCE
 from kdbench.report.columns import short_title
 from kdbench.report.comparisons import Outcome, Test
 from kdbench.report.facts import TaskFacts
-from kdbench.report.formats import TIMES, format_estimate, format_p, format_ratio
+from kdbench.report.formats import format_p, format_ratio
+from kdbench.report.speed_columns import format_speed_up
 from kdbench.report.table import (
     Cell,
     Column,
@@ -113,7 +114,7 @@ def _cells(outcome: Outcome, facts: TaskFacts) -> list[Cell]:
         _gap_cell(outcome),
         *_test_cells(outcome.against_fewer_calls)[:2],
         Cell(outcome.gain),
-        estimate_cell(outcome.speed_up, form=lambda ratio: format_estimate(ratio) + TIMES),
+        estimate_cell(outcome.speed_up, form=format_speed_up),
         number_cell(
             outcome.size_ratio.value,
             reason=outcome.size_ratio.reason or "",
@@ -157,5 +158,6 @@ def _notes(family: int, facts: TaskFacts) -> tuple[str, ...]:
         "1 is the teacher's quality, 0 the anchor's. Not shown where there is no headroom.",
         "No gain is claimed where a row without a teacher and with fewer calls is not shown to "
         "be worse (paired t test, unadjusted).",
-        "Speed-up and size ratio: reference teacher over student.",
+        "Speed-up and size ratio: reference teacher over student. Speed-ups are end to end at "
+        "batch 1, from calls in turns where these were timed; no verdict rests on them.",
     )

@@ -11,11 +11,11 @@ from kdbench.report.anchors import (
     find_anchor_at_fewer_calls,
     find_task_headroom,
 )
-from kdbench.report.cost_choice import speed_up
 from kdbench.report.facts import TaskFacts
 from kdbench.report.formats import describe_calls
 from kdbench.report.leader import comparable
 from kdbench.report.rows import Row, find_row
+from kdbench.report.speed_up import speed_up
 from kdbench.spec import Comparison, Suite
 from kdbench.statistics import (
     Difference,

@@ -32,6 +32,10 @@ _SPREAD_FOR_LOG = 20
 """A y axis is logarithmic above the margin where values exceed this many margins."""
 _ROOM = 1.3
 """Factor between the outermost points and the ends of a logarithmic axis."""
+_BESIDE = 1.06
+"""Smallest ratio of the x of a point and of the left end of the axis: its marker stands clear."""
+MARKED = "*"
+"""What stands beside a point whose x is to be doubted."""
 _CLOSEST_TICKS = 1.22
 """Smallest ratio of two labelled numbers of calls."""
 
@@ -61,7 +65,8 @@ def draw_series(
     for one, look in zip(series, _looks(series), strict=True):
         several = len({point.nfe for point in one.points}) > 1
         for point in one.points:
-            _draw_point(axes, point, look, text=str(point.nfe) if several and numbered else "")
+            calls = str(point.nfe) if several and numbered else ""
+            _draw_point(axes, point, look, text=calls + (MARKED if point.marked else ""))
         best = one.best(facts)
         axes.plot(
             [point.x for point in best],
@@ -143,6 +148,11 @@ def _hollow_entry() -> Line2D:
     )
 
 
+def word_entry(text: str) -> Line2D:
+    """A line of words in the legend."""
+    return Line2D([], [], linestyle="", label=text)
+
+
 def find_floor(rows: Sequence[Row], facts: TaskFacts) -> Estimated | None:
     """The main metric of real images against real images, where it was measured."""
     floors = (row.estimate(facts.main) for row in rows if row.identity.role == "floor")
@@ -215,7 +225,7 @@ def tick_latency(axes: Axes, series: Sequence[Series]) -> None:
     decades = range(math.floor(math.log10(min(xs))) - 1, math.ceil(math.log10(max(xs))) + 1)
     steps = [m * 10.0**k for k in decades for m in (1, 2, 5)]
     _tick_x(axes, steps)
-    left = max(step for step in steps if step < min(xs))
+    left = max(step for step in steps if step * _BESIDE < min(xs))
     axes.set_xlim(left, max(xs) * _ROOM)
 
 

@@ -38,6 +38,35 @@ def format_estimate(estimate: Estimated) -> str:
     return f"{_signed(value, places)} ({_signed(low, places)} to {_signed(high, places)})"
 
 
+def format_cost(estimate: Estimated) -> str:
+    """A cost with its interval, three significant digits each.
+
+    An interval that lies within the last digit is not written.
+
+    >>> format_cost(Estimated(2.2403, 2.2156, 2.2471)), format_cost(Estimated(741.3, 741.2, 741.4))
+    ('2.24 (2.22 to 2.25)', '741')
+    """
+    if estimate.value is None:
+        return MISSING
+    value = format_three(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return value
+    low, high = format_three(estimate.low), format_three(estimate.high)
+    return value if low == value == high else f"{value} ({low} to {high})"
+
+
+def format_three(value: float) -> str:
+    """Three significant digits, no exponent between 0.0001 and a billion.
+
+    >>> [format_three(v) for v in (259_420, 9.996, 0.118867, 18.949)]
+    ['259,000', '10.0', '0.119', '18.9']
+    """
+    rounded = float(f"{value:.3g}")
+    if rounded == 0 or not 1e-4 <= abs(rounded) < 1e9:
+        return format_number(rounded)
+    return _signed(rounded, max(0, 2 - math.floor(math.log10(abs(rounded)))))
+
+
 def format_half_width(half_width: float) -> str:
     """Two significant digits, as beside a value.
 
@@ -73,8 +102,8 @@ def format_count(value: float) -> str:
 
 
 def format_ratio(value: float) -> str:
-    """How many times, as 2.5 with a multiplication sign."""
-    return f"{value:.3g}{TIMES}"
+    """How many times, as 2.50 with a multiplication sign."""
+    return f"{format_three(value)}{TIMES}"
 
 
 def describe_calls(nfe: int | None) -> str:

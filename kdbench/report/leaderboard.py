@@ -9,13 +9,13 @@ from statistics import median
 
 from kdbench.report.anchors import may_rank
 from kdbench.report.columns import Measured, parameters_cell, score_columns, short_title
-from kdbench.report.cost_columns import cost_columns
+from kdbench.report.cost_columns import cost_columns, mark_notes
 from kdbench.report.facts import TaskFacts
 from kdbench.report.formats import describe_calls, format_estimate, format_half_width
 from kdbench.report.leader import find_leader
 from kdbench.report.rows import Row
 from kdbench.report.table import Cell, Column, Group, Table, number_cell
-from kdbench.report.topics import QUALITY, TOPICS
+from kdbench.report.topics import COSTS, QUALITY, TOPICS
 from kdbench.report.training_columns import training_columns, use_columns
 
 ROLES = ("teacher", "student", "scratch", "few-step", "inherited", "trivial", "floor")
@@ -33,8 +33,8 @@ class Leaderboard:
     """The columns of identity and quality."""
     topics: tuple[tuple[str, Table], ...]
     """Heading and columns of what is beside quality: teacher, diversity, memorisation."""
-    cost: Table | None
-    """The columns of identity and cost; None where no cost was measured."""
+    costs: tuple[tuple[str, Table], ...]
+    """Heading and columns of what was measured of speed, of other costs and of training."""
     used: Table | None
     """The columns of identity and what the trainings used; None where nothing was trained."""
     notes: tuple[str, ...]
@@ -64,9 +64,13 @@ def make_leaderboard(rows: Sequence[Row], facts: TaskFacts) -> Leaderboard:
             for topic in TOPICS
             if (keys := _keys(scores, topic))
         ),
-        cost=_select(table, costs),
+        costs=tuple(
+            (topic, shown)
+            for topic in COSTS
+            if (shown := _select(table, [one for one in costs if one.topic == topic]))
+        ),
         used=_select(table, uses),
-        notes=_notes(rows, [*scores, *costs, *uses], facts),
+        notes=(*_notes(rows, [*scores, *costs, *uses], facts), *mark_notes(table.marks)),
     )
 
 

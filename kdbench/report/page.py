@@ -67,7 +67,11 @@ def _section(section: Section) -> str:
             for topic, table in section.leaderboard.topics
             for part in _table(f"### {topic}", table)
         ),
-        *_table("### Cost", section.leaderboard.cost),
+        *(
+            part
+            for topic, table in section.leaderboard.costs
+            for part in _table(f"### {topic}", table)
+        ),
         *_table("### What each row used", section.leaderboard.used),
         _list(section.leaderboard.notes),
         *_comparisons(section.comparisons),

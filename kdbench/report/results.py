@@ -43,6 +43,7 @@ _MEASURED = (
     "extractor",
     "protocol",
     "against",
+    "config_key",
     "reason",
     "marks",
 )
@@ -112,6 +113,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "unit": cost.unit,
         "n": cost.n,
         "against": cost.against,
+        "config_key": cost.config_key,
         "reason": cost.reason,
         "marks": "; ".join(cost.marks) or None,
     } | _bounds(cost.interval)

@@ -39,6 +39,8 @@ class Point:
     nfe: int
     complete: bool
     """Whether every seed finished."""
+    marked: bool = False
+    """Whether `x` is to be doubted."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,11 @@ class Series:
 
 
 def make_series(
-    rows: Sequence[Row], facts: TaskFacts, x: Callable[[Row], float | None]
+    rows: Sequence[Row],
+    facts: TaskFacts,
+    x: Callable[[Row], float | None],
+    *,
+    marked: Callable[[Row], bool] = lambda _: False,
 ) -> tuple[Series, ...]:
     """Teachers' curves by family, then controls and students by pair.
 
@@ -73,6 +79,7 @@ def make_series(
     shared = _shared_names(rows)
     for row in rows:
         kind, point = _KINDS.get(row.identity.role), _point(row, facts, x(row))
+        point = replace(point, marked=marked(row)) if point else None
         if kind is not None and point is not None:
             pair = shared.get(row.label, row.identity.pair)
             name = row.identity.family if kind == "teacher" else pair

@@ -40,6 +40,8 @@ class Cell:
     note: str | None = None
     """Printed below the table and referred to from the cell."""
     strong: bool = False
+    marks: tuple[str, ...] = ()
+    """The marks of a cost that its note begins with."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class Table:
     def rows(self) -> tuple[tuple[Cell, ...], ...]:
         """All rows without their headings."""
         return tuple(row for group in self.groups for row in group.rows)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The distinct marks of all cells, sorted."""
+        return tuple(sorted({mark for row in self.rows for cell in row for mark in cell.marks}))
 
     @property
     def notes(self) -> tuple[str, ...]:

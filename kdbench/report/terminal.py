@@ -11,7 +11,7 @@ from kdbench.record import Record
 from kdbench.report.comparison_table import tabulate
 from kdbench.report.comparisons import compare, named_comparisons
 from kdbench.report.facts import read_facts
-from kdbench.report.formats import format_number
+from kdbench.report.formats import format_three
 from kdbench.report.leaderboard import make_leaderboard
 from kdbench.report.rows import group_rows
 from kdbench.report.table import Cell, Table, to_rich
@@ -42,7 +42,7 @@ def _shorten(table: Table, prefix: str) -> Table:
     def shorten(cell: Cell, is_short: bool) -> Cell:
         if not is_short or cell.value is None:
             return cell
-        return replace(cell, text=format_number(cell.value), note=None)
+        return replace(cell, text=format_three(cell.value), note="; ".join(cell.marks) or None)
 
     groups = tuple(
         replace(

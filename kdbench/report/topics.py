@@ -4,6 +4,11 @@ from __future__ import annotations
 
 QUALITY = "Quality"
 MEMORISATION = "Memorisation"
+SPEED = "Cost: speed"
+RESOURCES = "Cost: memory, size and energy"
+TRAINING = "Cost: training"
+COSTS = (SPEED, RESOURCES, TRAINING)
+"""Headings of tables that hold no metric of images."""
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "What was kept of the teacher": (

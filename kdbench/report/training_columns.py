@@ -7,9 +7,10 @@ from statistics import fmean
 
 from kdbench.record import Record, Training
 from kdbench.report.columns import Measured
-from kdbench.report.formats import format_count, format_number
+from kdbench.report.formats import format_count, format_number, format_three
 from kdbench.report.rows import Row
 from kdbench.report.table import Cell, Column, missing_cell, number_cell
+from kdbench.report.topics import QUALITY, TRAINING
 
 _NO_TRAINING = {"published": "published weights: training not repeated", "none": "no training"}
 
@@ -23,6 +24,7 @@ def training_columns(rows: Sequence[Row]) -> list[Measured]:
             "training_chain_macs",
             "training MACs",
             lambda training: training.chain_macs,
+            topic=TRAINING,
             note="Training MACs: multiply-accumulates with every prerequisite, backward counted; "
             "published teachers excluded. Means over seeds.",
         ),
@@ -30,7 +32,8 @@ def training_columns(rows: Sequence[Row]) -> list[Measured]:
             "training_seconds",
             "own updates (s)",
             lambda training: training.seconds,
-            form=format_number,
+            form=format_three,
+            topic=TRAINING,
             note="Own updates: seconds of this training alone, on the machine of the record.",
         ),
     ]
@@ -73,11 +76,12 @@ def _amount_column(
     *,
     form: Callable[[float], str] = format_count,
     note: str = "",
+    topic: str = QUALITY,
 ) -> Measured:
     def cell(row: Row) -> Cell:
         return _mean_cell(row, lambda record: amount(_training(record)), form=form)
 
-    return Measured(Column(key, title, "number"), cell, note)
+    return Measured(Column(key, title, "number"), cell, note, topic)
 
 
 def _training(record: Record) -> Training:

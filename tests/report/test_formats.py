@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kdbench.report.formats import format_count, format_estimate, format_number, format_p
+from kdbench.report.formats import (
+    format_cost,
+    format_count,
+    format_estimate,
+    format_number,
+    format_p,
+    format_three,
+)
 from kdbench.statistics import Estimated
 
 MINUS = "\N{MINUS SIGN}"
@@ -40,6 +47,27 @@ def test_numbers(value: float, text: str) -> None:
 )
 def test_counts(value: float, text: str) -> None:
     assert format_count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.118867, 0.118807, 0.118937, "0.119"),
+        (0.16717, 0.16598, 0.16738, "0.167 (0.166 to 0.167)"),
+        (7.2751, None, None, "7.28"),
+        (None, None, None, "—"),
+    ],
+)
+def test_costs(value: float | None, low: float | None, high: float | None, text: str) -> None:
+    assert format_cost(Estimated(value, low, high)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (999.6, "1,000"), (-12.34, f"{MINUS}12.3"), (1e-7, "1e-07"), (0.0012, "0.00120")],
+)
+def test_three_digits(value: float, text: str) -> None:
+    assert format_three(value) == text
 
 
 def test_a_small_p_value_is_not_zero() -> None:

@@ -10,8 +10,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from report_records import PLANS, Plan, make_record, make_score
+from report_records import PLANS, Plan, make_cost, make_record, make_score
 
+from kdbench.record import Record
 from kdbench.report.facts import TaskFacts
 from kdbench.report.plots import plot_quality_latency, plot_quality_nfe, save
 from kdbench.report.rows import Row, group_rows
@@ -200,3 +201,40 @@ def test_the_y_label_tells_its_scale(facts: TaskFacts) -> None:
         figure = plot_quality_nfe(rows_at(kids), facts)
         assert figure is not None
         assert figure.axes[0].get_ylabel().endswith(told)
+
+
+def timed(name: str, ms: float, *marks: str) -> Record:
+    cost = make_cost("latency_ms", ms, batch=1, unit="ms", marks=list(marks))
+    plan = Plan(f"{name}@1", "x", "student", 1, 0, 0)
+    return make_record(plan, 0, scores=[make_score("kid@1", 0.3 + ms, half=0.01)], costs=[cost])
+
+
+def test_a_marked_latency_has_a_star_and_the_legend_says_why(facts: TaskFacts) -> None:
+    rows = group_rows([timed("a", 1.0), timed("b", 2.0, "noisy", "drift")])
+    figure = plot_quality_latency(rows, facts)
+    assert figure is not None
+    assert legend_of(figure)[-1] == "* latency marked drift, noisy"
+    assert [text.get_text() for text in figure.axes[0].texts] == ["", "*"]
+    unmarked = plot_quality_latency(rows[:1], facts)
+    assert unmarked is not None
+    assert legend_of(unmarked) == ["a"]
+
+
+def test_what_was_not_the_same_program_is_not_in_the_plot_of_latency(facts: TaskFacts) -> None:
+    rows = group_rows([timed("a", 1.0), timed("b", 0.1, "output_differs", "noisy")])
+    figure = plot_quality_latency(rows, facts)
+    assert figure is not None
+    assert legend_of(figure) == ["a", "left out: 1 row marked\n   output_differs"]
+    assert plot_quality_latency(rows[1:], facts) is None
+    other = plot_quality_nfe(rows, facts)
+    assert other is not None
+    assert legend_of(other) == ["a", "b"]
+
+
+def test_points_moved_apart_stay_within_the_axis(facts: TaskFacts) -> None:
+    figure = plot_quality_latency(group_rows(timed(name, 0.1001) for name in "abcd"), facts)
+    assert figure is not None
+    axes = figure.axes[0]
+    xs = [c.lines[0].get_xydata()[0][0] for c in axes.containers]  # type: ignore[attr-defined]
+    assert min(xs) < 0.1
+    assert axes.get_xlim()[0] < min(xs)

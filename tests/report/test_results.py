@@ -18,6 +18,8 @@ def test_one_row_for_each_score_and_cost(records: list[Record]) -> None:
     assert list(frame.columns) == list(COLUMNS)
     expected = sum(max(1, len(r.scores) + len(r.costs)) for r in records)
     assert len(frame) == expected
+    timed = frame[frame.quantity == "cost"]
+    assert timed.config_key.tolist() == [c.config_key for r in records for c in r.costs]
     kid = frame[(frame.metric == "kid@1") & (frame.split == "held-out")]
     held_out = [s.value for r in records if (s := r.score("kid@1"))]
     assert kid.value.tolist() == held_out

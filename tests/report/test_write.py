@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from report_records import PLANS, make_record
+from report_records import PLANS, make_cost, make_record
 from rich.console import Console
 
 from kdbench.errors import StoreError
-from kdbench.record import Record
+from kdbench.record import Interval, Record
 from kdbench.report.terminal import summary_tables
 from kdbench.report.write import write_report
 from kdbench.spec import Suite
@@ -70,7 +70,7 @@ def test_the_page_links_to_what_lies_beside_it(written: tuple[Path, list[Record]
 def test_tables_on_the_page_are_rectangular(written: tuple[Path, list[Record], Path]) -> None:
     page = (written[0] / "leaderboard.md").read_text()
     blocks = re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE)
-    assert len(blocks) == 8
+    assert len(blocks) == 10
     for block in blocks:
         assert len({line.count("|") for line in block.splitlines()}) == 1
 
@@ -143,3 +143,26 @@ def test_the_terminal_shows_rows_and_comparisons(records: list[Record], suite: S
     for words in ("progressive@1/two [2]", "2/3", "better (indication)", "gain (indication)"):
         assert words in text
     assert len(summary_tables(records)) == 1
+
+
+def test_the_terminal_shows_marks_beside_short_latencies() -> None:
+    interval = Interval(low=1.1, high=1.4, source="timing", method="order-statistic")
+    details = {"measured_on": "other/one seed 0"}
+    cost = make_cost(
+        "latency_ms",
+        1.2345,
+        batch=1,
+        unit="ms",
+        marks=["noisy"],
+        details=details,
+        interval=interval,
+    )
+    console = Console(width=160, file=io.StringIO())
+    for table in summary_tables([make_record(PLANS[0], 0, costs=[cost])]):
+        console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "1.23 [2]" in text
+    assert "[2] noisy" in text
+    assert "1.4" not in text
+    assert "measured on" not in text
