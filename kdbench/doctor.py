@@ -52,7 +52,16 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at Python, packages, weights, registered names, data, GPU and disk."""
-    return [*_packages(), *_weights(), *_registries(), _data(), _gpu(), _machine(), _disk()]
+    return [
+        *_packages(),
+        _torch_builds(),
+        *_weights(),
+        *_registries(),
+        _data(),
+        _gpu(),
+        _machine(),
+        _disk(),
+    ]
 
 
 def fetch(names: Iterable[str], *, progress: Progress) -> list[Finding]:
@@ -93,6 +102,15 @@ def _packages() -> list[Finding]:
         advice += f'pip install "kdbench[{extra}]".' if lacking else ""
         findings.append(Finding(f"extra {extra}", found, not lacking, advice, needed=False))
     return findings
+
+
+def _torch_builds() -> Finding:
+    """Whether torch and torchvision were built for the same device; otherwise imports fail."""
+    builds = [(package_version(name) or "").partition("+")[2] for name in ("torch", "torchvision")]
+    found = " and ".join(build or "the registry's build" for build in builds)
+    fits = builds[0] == builds[1]
+    advice = "" if fits else "Install both from one index, in one command."
+    return Finding("torch and torchvision", found, fits, advice)
 
 
 def _weights() -> list[Finding]:

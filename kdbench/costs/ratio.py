@@ -7,7 +7,7 @@ where the two times do not.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 
 # Bound here, before the code of any generator is imported and could replace it.
@@ -20,7 +20,7 @@ from torch import Tensor
 from kdbench.costs.blocks import block_bootstrap
 from kdbench.costs.boundary import Boundary, Pool, Prepared
 from kdbench.costs.effort import Effort
-from kdbench.costs.marks import cpu_share, share_marks, spread_marks
+from kdbench.costs.marks import cpu_share, replay_marks, share_marks, spread_marks
 from kdbench.costs.timing import measuring, time_call, warm_up
 from kdbench.record import Cost
 
@@ -42,12 +42,15 @@ class _Half:
     subject: Boundary
     inputs: Iterator[tuple[int, Prepared]]
     repeats: int
+    walls: list[int] = field(default_factory=list)
+    """Of all calls, in their order."""
     kept: tuple[tuple[int, Tensor], ...] = ()
 
     def time(self) -> tuple[float, float]:
         """Wall and CPU nanoseconds of a call, averaged over the repeats."""
         taken = list(islice(self.inputs, self.repeats))
         calls = [time_call(self.subject, given, 1) for _, given in taken]
+        self.walls += [call.wall_ns for call in calls]
         self.kept = ((taken[-1][0], calls[-1].output.clone()),)
         wall, cpu = np.mean([(call.wall_ns, call.cpu_ns) for call in calls], axis=0)
         return float(wall), float(cpu)
@@ -120,6 +123,7 @@ def speedup(
             *spread_marks(ratios),
             *share_marks(min(shares), student.cpu_threads),
             *(["uneven_share"] if uneven else []),
+            *replay_marks(halves[0].walls, unseen=len(pools[0].timed)),
             *unsettled,
         ],
         details={

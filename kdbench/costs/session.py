@@ -21,6 +21,8 @@ from kdbench.record import Cost
 
 GAIN = 1.05
 """A sweep ends where a doubled batch makes throughput less than this many times higher."""
+SHOWN = ("latency_ms", "speedup", "throughput_img_s")
+"""Costs whose calls hand over images."""
 KEPT_ROUNDS = 3
 FIRST_ROUNDS = 16
 """Rounds among which those whose images are kept are drawn; fewer are timed of slow generators."""
@@ -71,7 +73,9 @@ class Session:
         pieces = self._latencies()
         first = pieces[0].cost
         if first.value is None:
-            return [first, *(self._missing(f, first.reason or "") for f in ("memory", "counts"))]
+            reason = first.reason or ""
+            untried: tuple[Figure, ...] = ("memory", "counts")
+            return [first, *(c for f in untried for c in self._all_missing(f, 1, reason))]
         if self.program.against is not None:
             pieces.append(self._ratio())
         pieces += self._throughputs()
@@ -202,9 +206,9 @@ class Session:
 
 def _compared(piece: _Piece, drawn: dict[int, Any]) -> Cost:
     cost = piece.cost
-    if not piece.images or cost.value is None:
+    if cost.value is None or cost.boundary != "e2e" or cost.metric not in SHOWN:
         return cost
-    if not drawn:
+    if not piece.images.keys() <= drawn.keys() or not piece.images:
         return cost.model_copy(update={"marks": [*cost.marks, "output_unchecked"]})
     return check_images(cost, compare_images(piece.images, drawn))
 

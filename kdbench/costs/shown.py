@@ -27,36 +27,39 @@ def compare_images(
 
     Returns:
         `images_checked`, `images_psnr_db` (the least; None where all are equal) and
-        `images_max_step` in the images' own unit.
+        `images_max_step` in the images' own unit; both are None where an image is not finite or
+        has another shape.
 
     >>> black = np.zeros((1, 2, 2), np.uint8)
     >>> compare_images({3: black}, {3: black + 255})["images_psnr_db"]
     0.0
     """
-    least, step = inf, 0.0
+    least, step, comparable = inf, 0.0, True
     for number, image in timed.items():
-        difference = np.abs(image.astype(float) - drawn[number].astype(float))
+        other = drawn[number]
+        if image.shape != other.shape or not np.isfinite(image).all():
+            comparable = False
+            continue
+        difference = np.abs(image.astype(float) - other.astype(float))
         step = max(step, float(difference.max()))
-        least = min(least, _psnr(difference, _peak(drawn[number])))
+        least = min(least, _psnr(difference, _peak(other)))
     return {
         "images_checked": float(len(timed)),
-        "images_psnr_db": None if least == inf else least,
-        "images_max_step": step,
+        "images_psnr_db": least if comparable and least < inf else None,
+        "images_max_step": step if comparable else None,
     }
 
 
 def check_images(cost: Cost, found: Mapping[str, float | str | None]) -> Cost:
     """A cost with what `compare_images` found, marked where its program is another one."""
-    psnr = found["images_psnr_db"]
-    differs = isinstance(psnr, float) and psnr < LEAST_DB
+    psnr, comparable = found["images_psnr_db"], found["images_max_step"] is not None
+    differs = not comparable or (isinstance(psnr, float) and psnr < LEAST_DB)
     marks = [*cost.marks, *(["output_differs"] if differs else [])]
     return cost.model_copy(update={"marks": marks, "details": {**cost.details, **found}})
 
 
 def _psnr(difference: NDArray[Any], peak: float) -> float:
     error = float(np.mean(difference**2))
-    if not np.isfinite(error):
-        return -inf
     return inf if error == 0 else 10 * log10(peak**2 / error)
 
 

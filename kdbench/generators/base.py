@@ -68,7 +68,8 @@ def sample(generator: Generator, inputs: Inputs, *, chunk: int = 250) -> Tensor:
         for start in range(0, len(inputs), chunk):
             places = torch.arange(start, start + chunk).clamp(max=len(inputs) - 1)
             n = min(chunk, len(inputs) - start)
-            images.append(generator(inputs.take(places))[:n].float().cpu())
+            # A copy: a generator may write its next images into the same storage.
+            images.append(generator(inputs.take(places))[:n].float().cpu().clone())
     return torch.cat(images)
 
 

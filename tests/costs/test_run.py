@@ -28,9 +28,7 @@ def measure(
     args = {"calls": 1, "nfe": 1} if name == "Convolver" else {}
     job = {"figure": "latency", "build": {"name": name, "args": args}, "machine": "h:1"}
     command = [sys.executable, SCRIPT, *([fault] if fault else [])]
-    return measure_figure(
-        {**job, "effort": EFFORT, **fields}, timeout_s=timeout_s, command=command
-    )
+    return measure_figure({**job, "effort": EFFORT, **fields}, timeout_s=timeout_s, command=command)
 
 
 @cache

@@ -90,14 +90,14 @@ def test_a_figure_is_a_process_and_counts_come_last() -> None:
     assert all(cost.value is not None for cost in costs.values())
 
 
-def test_every_process_is_told_the_conditions_and_the_ratio_its_teacher() -> None:
+def test_every_process_is_told_the_conditions_and_some_the_teacher() -> None:
     processes = Processes()
     session(processes, program=BESIDE)
     for job in processes.asked:
-        is_ratio = job["figure"] == "ratio"
-        assert job["against"] == ({"name": "t"} if is_ratio else None)
-        assert job["against_label"] == ("teacher/full" if is_ratio else None)
-        assert (job["threads"], job["machine"], job["variant"]) == (1, "h:1", "fp32")
+        beside = job["figure"] in ("ratio", "counts")
+        assert job["against"] == ({"name": "t"} if beside else None)
+        assert job["against_label"] == ("teacher/full" if beside else None)
+        assert (job["machine"], job["variant"]) == ("h:1", "fp32")
         assert job["timeout_s"] == BARE.timeout_s
     alone = Processes()
     session(alone)
@@ -181,7 +181,9 @@ def test_processes_are_merged_and_one_that_fails_voids_the_figure() -> None:
     values = iter([2.0, 3.0, 2.2])
 
     def slower(_: object) -> Outcome:
-        return Outcome("ok", costs=[cost("latency_ms", next(values), boundary="e2e", batch=1, n=30)])
+        return Outcome(
+            "ok", costs=[cost("latency_ms", next(values), boundary="e2e", batch=1, n=30)]
+        )
 
     three = profile(processes=3, boundaries=("e2e",))
     merged = session(Processes({"latency": slower}), three)["latency_ms", "e2e", 1]
