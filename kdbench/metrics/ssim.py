@@ -103,7 +103,7 @@ def similarity_maps(
 
     Args:
         x, y: in grey levels, float64.
-        window: K weights along one side, of sum 1.
+        window: K weights along one side, symmetric and of sum 1.
         sample: what covariances are multiplied by.
     """
     mx, my = windowed(x, window), windowed(y, window)
@@ -118,17 +118,20 @@ def similarity_maps(
 def windowed(x: Tensor, window: Sequence[float]) -> Tensor:
     """Weighted means over every window of K x K pixels that lies inside planes (…, H, W).
 
+    The weights are symmetric, so that the outermost two are one sum of two pixels, which the others
+    are scaled to: one pass over the planes less in each direction.
+
     >>> import torch
     >>> windowed(torch.ones(1, 3, 4), (0.25, 0.5, 0.25)).tolist()
     [[[1.0, 1.0]]]
     """
     for side in (-2, -1):
         length = x.shape[side] - len(window) + 1
-        total = x.narrow(side, 0, length) * window[0]
-        for start, weight in enumerate(window[1:], 1):
-            total.add_(x.narrow(side, start, length), alpha=weight)
+        total = x.narrow(side, 0, length) + x.narrow(side, len(window) - 1, length)
+        for start, weight in enumerate(window[1:-1], 1):
+            total.add_(x.narrow(side, start, length), alpha=weight / window[0])
         x = total
-    return x
+    return x.mul_(window[0] ** 2)
 
 
 def _mean_similarity(

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from kdbench.reading.errors import Unreadable
 from kdbench.reading.names import FORMAT_OF, printable
+from kdbench.reading.plain import plain
 from kdbench.reading.png_sums import SIGNATURE, check_png
 from kdbench.reading.sixteen_bits import eight_bits, has_sixteen_bits, sixteen_bits
 
@@ -97,6 +98,18 @@ def decode(data: bytes) -> Picture:
     """
     if data.startswith(SIGNATURE):
         check_png(data)
+    return _decode_plain(data) or _decode_any(data)
+
+
+def _decode_plain(data: bytes) -> Picture | None:
+    found = plain(data)
+    if found is None or not 0 < found.width * found.height <= MAX_PIXELS:
+        return None
+    pixels = found.pixels()
+    return None if pixels is None else Picture(pixels, found.format, ())
+
+
+def _decode_any(data: bytes) -> Picture:
     with _opened(data) as image:
         profile = [PROFILE] if "icc_profile" in image.info else []
         by_pillow = _orientation(image) if image.format == "TIFF" else 1  # it turns these itself

@@ -111,7 +111,7 @@ def _treatments(picture: Picture, path: Path) -> Iterator[str]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size > MAX_FILE:
                 raise Unreadable(f"larger than {MAX_FILE >> 20} MiB")
             return file.read()
