@@ -42,6 +42,6 @@ data_option = click.option(
 costs_option = click.option(
     "--costs",
     type=click.Choice(["none", "glance", "brief", "full", "strict"]),
-    help="How thoroughly costs are measured: from half a second a figure to ten processes of up to "
+    help="How thoroughly costs are measured: from a second a figure to ten processes of up to "
     "ten minutes each. Suites choose; elsewhere it is brief.",
 )

@@ -81,9 +81,9 @@ def test_record_has_costs_with_their_conditions(run: tuple[Path, Any]) -> None:
 
 def test_images_of_timed_rounds_are_those_that_are_measured(run: tuple[Path, Any]) -> None:
     (record,) = Store(run[0]).records()
-    timed = [c for c in record.costs if c.metric in ("latency_ms", "throughput_img_s", "speedup")]
+    timed = [c for c in record.costs if c.metric in ("latency_ms", "throughput_img_s")]
     checked = [cost for cost in timed if "images_checked" in cost.details]
-    assert {cost.metric for cost in checked} == {"latency_ms", "throughput_img_s", "speedup"}
+    assert {cost.metric for cost in checked} == {"latency_ms", "throughput_img_s"}
     assert not any(mark.startswith("output") for cost in checked for mark in cost.marks)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from kdbench.costs.variants import Variant
+from kdbench.costs.variant import Variant
 from kdbench.generators.base import Generator
 from kdbench.spec import content_key
 from kdbench.tasks.base import Task

@@ -34,7 +34,8 @@ from kdbench.costs.ratio import speedup
 from kdbench.costs.sampling import count_sampling
 from kdbench.costs.throughput import throughput
 from kdbench.costs.timing import measuring, time_rounds
-from kdbench.costs.variants import apply, parse_variant
+from kdbench.costs.variant import parse_variant
+from kdbench.costs.variants import apply
 from kdbench.errors import NothingMeasured
 from kdbench.generators.base import Generator, sample
 from kdbench.record import Cost

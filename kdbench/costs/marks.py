@@ -32,6 +32,7 @@ PROC_SPREAD = 0.05
 """Range of the figures of several processes over their median."""
 NOISE = frozenset(
     {"noisy", "unstable", "drift", "gap", "few_rounds", "starved", "preempted", "host_busy"}
+    | {"replayed"}
     | {"warmup_unsettled", "uneven_share", "proc_spread", "gpu_shared", "throttled"}
 )
 """Marks that another measurement can be free of; all others are of what is measured."""

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from kdbench.costs.job import Job
 from kdbench.costs.watch import watched
+from kdbench.errors import NothingMeasured
 from kdbench.spec import canonical_json
 from kdbench.store import write_atomically
 
 if TYPE_CHECKING:
+    from kdbench.costs.disturbance import Disturbance
     from kdbench.costs.figures import Found
     from kdbench.generators.base import Generator
+    from kdbench.record import Cost
     from kdbench.tasks.base import Task
 
     Build = Callable[[dict[str, Any]], tuple[Generator, Task]]
@@ -39,8 +42,9 @@ IMAGES = "images.npz"
 def main(build: Build | None = None) -> None:
     """Read the job, measure, and write the result to the job's `out` in one step.
 
-    The result's `status` is `ok`, or `oom` where it did not fit into memory. Any other failure
-    leaves no file: it ends the process with its traceback on standard error.
+    The result's `status` is `ok`, `oom` where it did not fit into memory, or `skipped` where the
+    generator has no such figure. Any other failure leaves no file: it ends the process with its
+    traceback on standard error.
 
     Args:
         build: makes a generator and its task of `build` and of `against`;
@@ -65,17 +69,19 @@ def _measure(job: Job, build: Build | None) -> dict[str, Any]:
         build = build_generator
     torch.set_num_threads(job.threads)
     import_s = time.perf_counter() - start
-    found, reason = Found(), None
+    found, status, reason = Found(), "ok", None
     try:
         found = _figure(job, build, import_s)
+    except NothingMeasured as error:
+        status, reason = "skipped", str(error)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = OUT_OF_MEMORY
+        status, reason = "oom", OUT_OF_MEMORY
     if found.shown:
         _write_images(Path(job.out).with_name(IMAGES), found)
     return {
-        "status": "oom" if reason else "ok",
+        "status": status,
         "reason": reason,
         "costs": [cost.model_dump(mode="json") for cost in found.costs],
         "series": found.series,
@@ -103,11 +109,19 @@ def _figure(job: Job, build: Build, import_s: float) -> Found:
     found, disturbance = watched(
         bench.measure, threads=job.threads, on_cuda=job.build.get("device") == "cuda"
     )
-    for cost in found.costs:
-        if cost.value is not None and cost.stat in ("median", "total"):
-            cost.marks += disturbance.marks
-            cost.details |= disturbance.details
+    found.costs = [_disturbed(cost, disturbance) for cost in found.costs]
     return found
+
+
+def _disturbed(cost: Cost, disturbance: Disturbance) -> Cost:
+    """A time with what disturbed it; counts and memory as they are."""
+    if cost.value is None or cost.stat not in ("median", "total"):
+        return cost
+    more = {
+        "marks": [*cost.marks, *disturbance.marks],
+        "details": {**cost.details, **disturbance.details},
+    }
+    return cost.model_validate({**cost.model_dump(), **more})
 
 
 @contextmanager

@@ -31,7 +31,7 @@ CLOCK_S, CLOCK_SHARE = 0.1, 0.02
 
 
 class _Result(BaseModel):
-    status: Literal["ok", "oom"]
+    status: Literal["ok", "oom", "skipped"]
     reason: str | None
     costs: list[Cost]
     series: dict[str, list[float]]
@@ -44,7 +44,7 @@ class Outcome:
     """What became of one measuring process."""
 
     status: Status
-    """`ok`, `oom`, `timeout` or `failed`."""
+    """`ok`, `oom`, `skipped` (the generator has no such figure), `timeout` or `failed`."""
     reason: str | None = None
     """Why it is not `ok`."""
     costs: list[Cost] = field(default_factory=list)

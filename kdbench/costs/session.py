@@ -221,6 +221,8 @@ def _secret_rounds() -> tuple[int, ...]:
 def _reason(outcome: Outcome) -> str:
     if outcome.status == "oom":
         return OUT_OF_MEMORY
+    if outcome.status == "skipped":
+        return outcome.reason or ""
     return f"{outcome.status}: {outcome.reason}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import inf, log10
 from typing import Any
 
@@ -34,7 +34,7 @@ def compare_images(
     >>> compare_images({3: black}, {3: black + 255})["images_psnr_db"]
     0.0
     """
-    least, step, comparable = inf, 0.0, True
+    least, step, comparable, peak = inf, 0.0, True, _peak(drawn.values())
     for number, image in timed.items():
         other = drawn[number]
         if image.shape != other.shape or not np.isfinite(image).all():
@@ -42,7 +42,7 @@ def compare_images(
             continue
         difference = np.abs(image.astype(float) - other.astype(float))
         step = max(step, float(difference.max()))
-        least = min(least, _psnr(difference, _peak(other)))
+        least = min(least, _psnr(difference, peak))
     return {
         "images_checked": float(len(timed)),
         "images_psnr_db": least if comparable and least < inf else None,
@@ -63,8 +63,9 @@ def _psnr(difference: NDArray[Any], peak: float) -> float:
     return inf if error == 0 else 10 * log10(peak**2 / error)
 
 
-def _peak(image: NDArray[Any]) -> float:
-    """The range of images; of points of the plane, what is between the smallest and the largest."""
-    if image.dtype == np.uint8:
+def _peak(images: Iterable[NDArray[Any]]) -> float:
+    """The range of images; of points of the plane, that of all of them together."""
+    all_images = np.stack(list(images))
+    if all_images.dtype == np.uint8:
         return 255.0
-    return float(image.max() - image.min()) or 1.0
+    return float(all_images.max() - all_images.min()) or 1.0

@@ -68,8 +68,14 @@ def build_generator(spec: dict[str, Any]) -> tuple[Generator, Task]:
 
     Args:
         spec: `pair` (the whole description), `arm`, `weights` (a path, or None where the pair
-            registers a generator), `device`.
+            registers a generator), `device`. Of an exported program: `program` (true), `task` (a
+            name) and `weights`, its file.
     """
+    if spec.get("program"):
+        from kdbench.generators.exported import load_program  # with readers that a network spares
+
+        task = load_task(spec["task"])
+        return load_program(Path(spec["weights"]), task), task
     pair = Pair.model_validate(spec["pair"])
     task = load_task(pair.task)
     if pair.generator is not None:

@@ -35,6 +35,7 @@ def folder(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_reading_a_folder(folder: Path, race: Any) -> None:
     peer = pytest.importorskip("torch_fidelity.datasets")
+    clean = pytest.importorskip("cleanfid.utils")
     io = pytest.importorskip("skimage.io")
     found = read_images(folder)
     paths = [str(folder / name) for name in found.names]
@@ -43,12 +44,20 @@ def test_reading_a_folder(folder: Path, race: Any) -> None:
         loader = DataLoader(peer.ImagesPathDataset(paths), 64, num_workers=workers)
         return torch.cat(list(loader))
 
+    def clean_fid() -> torch.Tensor:
+        """Its data set as its features are computed from, without the resize to 299 × 299."""
+        images = clean.ResizeDataset(paths, "clean")
+        images.fn_resize = lambda image: image
+        return torch.cat(list(DataLoader(images, 64, num_workers=CORES)))
+
     assert torch.equal(torch_fidelity(0), found.stacked())
+    assert torch.equal(clean_fid().round().to(torch.uint8), found.stacked())
     race(
         lambda: read_images(folder),
         peers={
             f"torch-fidelity, {CORES} workers": lambda: torch_fidelity(CORES),
             "torch-fidelity, no workers": lambda: torch_fidelity(0),
+            f"clean-fid without its resize, {CORES} workers": clean_fid,
             "scikit-image": lambda: np.stack([io.imread(path) for path in paths]),
         },
         what=f"reading {N:,} {paths[0][-3:].upper()} files of {SIDE} × {SIDE}, {CORES} cores",

@@ -10,7 +10,7 @@ from cost_subjects import Convolver, Recorder, Squares
 from torch import nn
 
 from kdbench.costs.config import Config, config_key, config_of, mismatches
-from kdbench.costs.variants import Variant
+from kdbench.costs.variant import Variant
 from kdbench.generators.base import Generator
 
 PLAIN = Variant()

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from kdbench.costs.boundary import EndToEnd, inputs_for
 from kdbench.costs.counts import counts
-from kdbench.costs.variants import apply, parse_variant
+from kdbench.costs.variant import parse_variant
+from kdbench.costs.variants import apply
 from kdbench.generators.base import Generator, Inputs
 from kdbench.generators.direct import NetworkGenerator
 from kdbench.record import Cost

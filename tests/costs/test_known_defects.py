@@ -36,7 +36,7 @@ from kdbench.costs.profiles import GLANCE
 from kdbench.costs.run import Outcome, measure_figure
 from kdbench.costs.session import Program, Session
 from kdbench.costs.timing import time_rounds
-from kdbench.costs.variants import Variant
+from kdbench.costs.variant import Variant
 from kdbench.errors import StoreError
 from kdbench.metrics.path_length import path_length
 from kdbench.training import checkpoint

@@ -107,5 +107,5 @@ def test_processes_that_disagree_are_marked() -> None:
 def test_what_is_measured_is_not_noise() -> None:
     of_the_machine = {*spread_marks(np.linspace(1, 2, 60)), *share_marks(0.5, 1), "host_busy"}
     assert of_the_machine <= NOISE
-    assert not NOISE & {"replayed", "output_differs", "overthreaded", "host_bound"}
+    assert not NOISE & {"output_differs", "overthreaded", "host_bound"}
     assert not NOISE & {"mismatch:dtype", "implausible", "output_unchecked"}

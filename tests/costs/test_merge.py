@@ -64,7 +64,12 @@ def test_ratios_are_drawn_again_over_processes_and_pairs() -> None:
 
 @pytest.mark.parametrize(
     ("mark", "noisy"),
-    [("preempted", True), ("host_busy", True), ("replayed", False), ("mismatch:dtype", False)],
+    [
+        ("preempted", True),
+        ("host_busy", True),
+        ("output_differs", False),
+        ("mismatch:dtype", False),
+    ],
 )
 def test_only_marks_that_a_repetition_can_be_free_of_are_noise(mark: str, noisy: bool) -> None:
     assert is_noisy(cost(3.0, "output_differs", mark)) == noisy

@@ -200,7 +200,8 @@ def test_processes_are_merged_and_one_that_fails_voids_the_figure() -> None:
         ([], None, 1, []),
         (["noisy"], [], 2, []),
         (["noisy"], ["noisy"], 2, ["noisy"]),
-        (["replayed"], None, 1, ["replayed"]),
+        (["replayed"], ["replayed"], 2, ["replayed"]),
+        (["output_differs"], None, 1, ["output_differs"]),
     ],
 )
 def test_noise_is_measured_once_more_and_then_stays(

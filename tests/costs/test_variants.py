@@ -17,7 +17,8 @@ from kdbench.costs.boundary import EndToEnd, inputs_for
 from kdbench.costs.config import config_of, mismatches
 from kdbench.costs.counts import counts
 from kdbench.costs.graphed import Graphed
-from kdbench.costs.variants import Variant, apply, eager, parse_variant
+from kdbench.costs.variant import Variant, parse_variant
+from kdbench.costs.variants import apply, eager
 from kdbench.digest import sha256_of
 from kdbench.errors import BadSpec, NothingMeasured
 from kdbench.generators.base import Inputs

@@ -1,0 +1,1 @@
+"""kdbench in other people's tests: a fixture for pytest."""
