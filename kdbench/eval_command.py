@@ -16,14 +16,24 @@ PAGE_PAIRS = 24
 
 
 def _words(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that are separated by commas or given again and again."""
+    """Names that are separated by commas or given again and again.
+
+    Raises:
+        click.BadParameter: one is empty: an unset variable of a shell, which would ask for nothing.
+    """
+    if any(not words.strip(" ,") for words in given):
+        raise click.BadParameter("the name is empty.")
     return tuple(word.strip() for words in given for word in words.split(",") if word.strip())
 
 
 @click.command("eval")
 @click.argument("student", required=False)
 @click.option("--reference", metavar="REF", help="What the set should be like.")
-@click.option("--targets", metavar="DIR", help="What each image should be, by its file's name.")
+@click.option(
+    "--targets",
+    metavar="TARGETS",
+    help="What each image should be: a folder, an image or a batch; files are paired by name.",
+)
 @click.option("--teacher", metavar="T", help="As STUDENT: its images are compared with.")
 @click.option("--task", metavar="TASK", help="Draw from its inputs, compare with its images.")
 @data_option
@@ -56,9 +66,8 @@ def _words(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tup
 @click.option(
     "--seed",
     type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Which block of the task's inputs is drawn from.",
+    show_default="0",
+    help="Which block of the task's inputs is drawn from; of --blind also which images are shown.",
 )
 @click.option(
     "--save-statistics",
@@ -183,6 +192,7 @@ def _refuse_idle(
         "--crop": asked["crop"] is not None,
         "--out": out,
         "--extractor": blind and asked["extractor"],
+        **{f"--{name}": statistics and asked[name] for name in ("reference", "targets", "teacher")},
     }
     idle = [option for option, given in measuring.items() if given]
     if idle:
@@ -197,7 +207,7 @@ def _refuse_beside_answers(asked: dict[str, Any]) -> None:
         click.UsageError: there are some.
     """
     names = {"arm": "--as", "teacher_arm": "--teacher-as"}
-    making = ("reference", "targets", "teacher", "task", "arm", "teacher_arm", "pairs")
+    making = ("reference", "targets", "teacher", "task", "arm", "teacher_arm", "pairs", "seed")
     idle = [names.get(name, f"--{name}") for name in making if asked[name] is not None]
     if idle:
         raise click.UsageError(

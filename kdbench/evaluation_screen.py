@@ -25,6 +25,9 @@ MOST_ROWS = 30
 NAME_WIDTH = 30
 """Characters of a metric's name that are kept on one line."""
 
+MOST_WIDE = 1000
+"""Characters that no row of a table needs."""
+
 WIDE = 200
 """Characters of a line where nobody's terminal says how many there are: in a file or a pipe."""
 
@@ -34,8 +37,12 @@ WORST = {True: "p5", False: "p95"}
 """The percentile that 5 % of images are worse than, by which direction is better."""
 
 TAIL = "worst 5 %"
-DETAILS = ("median", TAIL, "shuffled", "teacher")
+DIFFERENCE = "student \N{MINUS SIGN} teacher"
+DETAILS = ("median", TAIL, "shuffled", "teacher", DIFFERENCE)
 """Of metrics of pairs, shown beside the mean where there are some."""
+
+MEANS = ("floor", "generated", "reference")
+"""Of distances between values of single images, shown where there are all of them."""
 
 
 @contextmanager
@@ -68,10 +75,12 @@ def show(found: Evaluation, *, as_json: bool) -> None:
     click.echo("\n".join(_what(found)))
     measured = [score for score in found.scores if score.value is not None]
     pairs = [score for score in measured if _is_paired(score)]
-    for scores in (pairs, [score for score in measured if score not in pairs]):
+    apart = [score for score in measured if "floor" in score.details]
+    others = [score for score in measured if score not in (*pairs, *apart)]
+    for scores in (pairs, others, apart):
         if scores:
             click.echo()
-            console.print(_table(scores))
+            _print(console, scores)
     if pairs and len(found.per_image) <= MOST_ROWS:
         click.echo()
         console.print(_images_table(found, [score.metric for score in pairs]))
@@ -110,33 +119,64 @@ def _images(given: Given) -> str:
     return f"{given.n:,} image{'' if given.n == 1 else 's'}{failed}"
 
 
-def _table(scores: Sequence[EvaluationScore]) -> Table:
-    paired = any(map(_is_paired, scores))
-    details = [n for n in DETAILS if paired and any(_detail(s, n) is not None for s in scores)]
+def _print(console: Console, scores: Sequence[EvaluationScore]) -> None:
+    """One table, or two below each other where one is too wide to be read."""
+    named = DETAILS if any(map(_is_paired, scores)) else MEANS
+    details = [name for name in named if any(_detail(score, name) for score in scores)]
+    whole = _table(scores, details)
+    free = console.options.update(width=MOST_WIDE)
+    if details and console.measure(whole, options=free).maximum > console.width:
+        console.print(_table(scores, ()))
+        console.print()
+        console.print(_table(scores, details, values=False))
+    else:
+        console.print(whole)
+
+
+def _table(
+    scores: Sequence[EvaluationScore], details: Sequence[str], *, values: bool = True
+) -> Table:
     table = Table(box=None, pad_edge=False)
     longest = max(len(name) for name in ("metric", *map(_short, scores)))
     table.add_column("metric", overflow="fold", min_width=min(longest, NAME_WIDTH))
     table.add_column("")
+    paired = any(map(_is_paired, scores))
     beside = not paired and any(score.n_reference is not None for score in scores)
     counted = ("n", "against") if beside else ("n",)
-    for heading in ("value", "95 % interval", *details, *counted):
+    headings = [*(("value", "95 % interval") if values else ()), *details]
+    for heading in [*headings, *(counted if values else ())]:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("unit", overflow="fold")
     for score in scores:
-        more = [_number(_detail(score, name)) for name in details]
-        counts = [_count(n) for n in (score.n, score.n_reference)[: len(counted)]]
-        name = _short(score), BETTER[score.higher_is_better]
-        row = [*name, _number(score.value), _interval(score), *more, *counts, score.unit or ""]
-        table.add_row(*map(Text, row))
+        row = [_short(score), BETTER[score.higher_is_better]]
+        row += [_number(score.value), _interval(score)] if values else []
+        row += [_detail(score, name) or MISSING for name in details]
+        counts = (score.n, score.n_reference)[: len(counted)]
+        row += [*map(_count, counts)] if values else []
+        table.add_row(*map(Text, [*row, score.unit or ""]))
     return table
 
 
-def _detail(score: EvaluationScore, name: str) -> float | None:
-    """A detail; of the worst images the percentile that 5 % of them are beyond."""
+def _detail(score: EvaluationScore, name: str) -> str | None:
+    """A detail, or None; of the worst images the percentile that 5 % of them are beyond."""
+    details = score.details
     if name == TAIL:
         better = score.higher_is_better
-        return None if better is None else score.details.get(WORST[better])
-    return score.details.get(name)
+        name = "" if better is None else WORST[better]
+    if name == DIFFERENCE:
+        ends = [details.get(f"difference{end}") for end in ("", "_low", "_high")]
+        return _with_ends(*ends)
+    if name in MEANS and "floor" not in details:
+        return None
+    value = details.get(name)
+    return None if value is None else format_number(value)
+
+
+def _with_ends(value: float | None, low: float | None, high: float | None) -> str | None:
+    if value is None:
+        return None
+    ends = "" if low is None or high is None else f" ({_number(low)} to {_number(high)})"
+    return f"{_number(value)}{ends}"
 
 
 def _short(score: EvaluationScore) -> str:
@@ -199,13 +239,16 @@ def show_page(page: Page, *, as_json: bool) -> None:
     """Where a blinded page is, and what to do with it."""
     wrote = [str(page.folder / name) for name in (PAGE, KEY)]
     if as_json:
-        click.echo(json.dumps({"test": page.key.test, "wrote": wrote}, indent=1))
+        said = {"test": page.key.test, "wrote": wrote, "notes": page.notes}
+        click.echo(json.dumps(said, indent=1))
         return
     against = " and ".join(f"{printable(n)} ({role})" for role, n in page.key.others.items())
     count = len(page.key.trials)
     click.echo(f"{count:,} comparisons of {printable(page.key.student)} with {against}.")
     for role in _at_random(page.key):
-        click.echo(f"Mind: images of the {role} have other names or sizes: shown at random.")
+        click.echo(f"Mind: images of the {role} have other names: shown at random.")
+    for note in page.notes:
+        click.echo(f"Mind: {note}")
     click.echo(f"wrote {wrote[0]}: open it in a browser, answer, and save; it can be given away.")
     click.echo(
         f"wrote {wrote[1]}: whose side is whose, without which no answer can be scored; keep it, "

@@ -169,10 +169,11 @@ class _Scorer:
     def _unmeasurable(self, metric: Metric, split: SplitName) -> Estimate | None:
         """Why there can be no value, whatever the metric would say.
 
-        Failed images void set metrics; they are never dropped or drawn again.
+        Failed images void every metric of images; they are never dropped or drawn again, and a
+        mean over what stands in their place means nothing.
         """
         n_failed = self.samples.n_failed[split]
-        if n_failed and metric.kind == "set":
+        if n_failed:
             return Estimate(None, reason=f"{n_failed} images are not finite or are constant")
         if self.teacher is None and _needs_teacher(metric):
             return Estimate(None, reason=self.no_teacher)

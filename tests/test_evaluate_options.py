@@ -14,7 +14,7 @@ from PIL import Image
 
 from kdbench.cli import main
 from kdbench.evaluating.evaluate import evaluate
-from kdbench.evaluating.subjects import failures
+from kdbench.evaluating.failed import failures
 from kdbench.stages import shared_task
 
 REAL = shared_task("digits@1").split("held-out")
@@ -93,6 +93,21 @@ def test_failures_are_counted_in_words_that_fit() -> None:
         (["--save-statistics", "s.safetensors", "--crop", "0"], "leave out --crop"),
         (["--save-statistics", "s.safetensors", "--metrics", "fid"], "leave out --metrics"),
         (["--save-statistics", "s.safetensors", "--blind", "page"], "exclude each other"),
+        (["--save-statistics", "s.safetensors", "--reference", "x.npz"], "leave out --reference"),
+        (["--save-statistics", "s.safetensors", "--targets", "x.npz"], "leave out --targets"),
+        (
+            ["--save-statistics", "s.safetensors", "--teacher", "digits-edm/heun-35"],
+            "leave out --teacher",
+        ),
+        (
+            ["--save-statistics", "s.safetensors", "--extractor", "digits-cnn", "--seed", "1"],
+            "--seed",
+        ),
+        (["--metrics", "contrast", "--seed", "0"], "--seed chooses the inputs"),
+        (["--task", "digits", "--seed", "1"], "and these are read: leave it out"),
+        (["--metrics", ""], "'--metrics': the name is empty"),
+        (["--metrics", "contrast", "--metrics", " , "], "'--metrics': the name is empty"),
+        (["--protocol", ""], "'--protocol': the name is empty"),
         (["--teacher-as", "digits-edm/heun-35"], "give --teacher"),
         (["--pairs", "3"], "give --blind DIR"),
         (["--teacher", "w.safetensors"], "with --teacher-as PAIR/ARM"),
@@ -144,3 +159,15 @@ def test_protocols_of_pairs_are_listed_without_torch() -> None:
     )
     done = run_process([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert all(name in done.stdout for name in ("matlab-y", "ntire", "rgb", "clean-fid"))
+
+
+def test_a_seed_is_of_what_is_drawn_or_shown(tmp_path: Path) -> None:
+    real = REAL.images.repeat(2, 1, 1, 1)[:1000].permute(0, 2, 3, 1).numpy()
+    np.savez(tmp_path / "x.npz", arr_0=real)
+    words = (tmp_path / "x.npz", "--teacher", "digits-gan-teacher", "--metrics", "l1")
+    assert run(*words, "--seed", 1).exit_code == 0
+    pages = (*words[:3], "--blind", tmp_path / "page", "--pairs", 2, "--seed", 1)
+    assert run(*pages).exit_code == 0
+    read = pictures(tmp_path / "a", 9, 90, 100), pictures(tmp_path / "b", 10, 60, 200)
+    words = (read[0], "--teacher", read[1], "--blind", tmp_path / "read", "--seed", 1)
+    assert run(*words).exit_code == 0

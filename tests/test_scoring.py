@@ -107,11 +107,18 @@ def test_without_a_teacher_the_reason_stands_where_the_value_would(samples: Samp
     assert found["kid-stratified@1"].value is not None
 
 
-def test_failed_images_void_metrics_of_sets(samples: Samples) -> None:
+def test_failed_images_void_every_metric_of_their_split(samples: Samples) -> None:
     broken = replace(samples, n_failed={"held-out": 3, "validation": 0})
-    found = by_name(scored(broken))
-    assert found["recall@1"].value is None
-    assert "3 images" in (found["recall@1"].reason or "")
+    known = {one.key: one for one in scored(samples, ("contrast",))}
+    beside = teacher(samples)
+    found = score(Few(), broken, teacher=beside, no_teacher="", extra=("contrast",), known=known)
+    for one in found:
+        if one.split == "held-out":
+            assert (one.value, one.interval, one.n_failed) == (None, None, 3), one.metric
+            assert one.reason == "3 images are not finite or are constant"
+        else:
+            assert one.value is not None
+    assert {"recall@1", "psnr@1", "feature-cosine@1", "contrast@1"} <= set(by_name(found))
 
 
 def test_more_metrics_can_be_asked_for(samples: Samples) -> None:

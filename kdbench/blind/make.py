@@ -16,6 +16,7 @@ from torch import Tensor
 from kdbench.blind.opponents import opponents
 from kdbench.blind.trials import Key, Opponent, Trial, arrange
 from kdbench.errors import KdbenchError
+from kdbench.evaluating.failed import refuse_failed
 from kdbench.evaluating.material import look_up
 from kdbench.evaluating.question import Question
 from kdbench.evaluating.subjects import open_subject
@@ -39,6 +40,8 @@ class Page:
 
     folder: Path
     key: Key
+    notes: tuple[str, ...] = ()
+    """Which images are not shown, and why."""
 
 
 def make_page(question: Question, folder: Path, *, count: int, progress: Progress) -> Page:
@@ -55,6 +58,7 @@ def make_page(question: Question, folder: Path, *, count: int, progress: Progres
 
     Raises:
         BadPage: the images are points, too large for a page, or the folder holds another test.
+        NothingMeasured: images failed.
         KdbenchError: images cannot be had; there is nobody to compare with.
     """
     registered = look_up(question)
@@ -62,13 +66,14 @@ def make_page(question: Question, folder: Path, *, count: int, progress: Progres
         question.student,
         arm=registered.arm,
         task=registered.task,
-        seed=question.seed,
+        seed=question.replicate,
         progress=progress,
     )
+    refuse_failed(student.n_failed)
     others = opponents(question, registered, student, count=count, progress=progress)
     _refuse_points(others)
     before = _key_before(folder)
-    trials, key = arrange(student.name, others, seed=question.seed, before=before)
+    trials, key = arrange(student.name, others, seed=question.replicate, before=before)
     _refuse_another(folder, before, key)
     page = render(key.test, trials)
     if len(page) > MOST:
@@ -78,7 +83,7 @@ def make_page(question: Question, folder: Path, *, count: int, progress: Progres
         )
     write_atomically(folder / KEY, (key.model_dump_json(by_alias=True, indent=1) + "\n").encode())
     write_atomically(folder / PAGE, page)
-    return Page(folder, key)
+    return Page(folder, key, tuple(note for other in others for note in other.notes))
 
 
 def render(test: str, trials: tuple[Trial, ...]) -> bytes:

@@ -36,6 +36,8 @@ class Opponent:
     name: str
     pairs: Sequence[tuple[Shown, Shown]]
     """The student's image and the other's, as many comparisons as are wanted."""
+    notes: tuple[str, ...] = ()
+    """Which images are not shown, and why."""
 
 
 class KeyTrial(Part):

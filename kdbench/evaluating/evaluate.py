@@ -43,7 +43,7 @@ def evaluate(
     protocols: Sequence[str] = (),
     crop: int | None = None,
     extractor: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     cache: Path | None = None,
 ) -> Evaluation:
     """Measure images, or what makes them, against what they should be.
@@ -63,7 +63,7 @@ def evaluate(
         protocols: `matlab-y`, `ntire` or `rgb` for pairs; other libraries' for sets.
         crop: pixels that a protocol for pairs cuts from each side.
         extractor: stands for the task's.
-        seed: which replicate of the task's inputs.
+        seed: which replicate of the task's inputs images are drawn from; 0 by default.
         cache: a folder that keeps features between calls.
 
     Raises:
@@ -103,7 +103,7 @@ def answer(
         cache: a folder that keeps features between calls.
     """
     registered = look_up(question)
-    question.check(has_task=registered.task is not None)
+    question.check(has_task=registered.task is not None, draws=registered.draws(question))
     named = named_metrics(question, registered)
     material = gather(question, registered, progress=progress)
     wanted = wanted_metrics(named, question, material)

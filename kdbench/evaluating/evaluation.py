@@ -26,7 +26,7 @@ class Given(Part):
     labels_sha256: str | None = None
     """Of labels and the names of their classes; None without labels."""
     n_failed: int = 0
-    """Images with a value that is not finite, or with one value everywhere."""
+    """Drawn images with a value that is not finite, or with one value everywhere."""
     notes: list[str] = Field(default_factory=list)
     """How files were treated."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kdbench.errors import BadSpec, NothingMeasured
+from kdbench.evaluating.failed import refuse_failed
 from kdbench.evaluating.found import Found
 from kdbench.evaluating.material import Material
 from kdbench.evaluating.references import HELD_OUT
@@ -21,12 +22,14 @@ def of_generator(metric: Metric, material: Material) -> Found:
     """One metric's value of the student, on pairs of the task's latents under the same labels.
 
     Raises:
-        NothingMeasured: the student is images, or whatever keeps the metric from measuring.
+        NothingMeasured: the student is images, or some of its images failed, or whatever keeps
+            the metric from measuring.
         BadSpec: the metric's function does not give what its kind promises.
     """
     source, task = material.student.source, material.task
     if source is None or task is None:
         raise NothingMeasured(f"It is measured of {GENERATOR}.")
+    refuse_failed(material.student.n_failed)
     start, end = source.inputs()
     estimate = metric.function(source.generator, start, end, source.chunk)
     if not isinstance(estimate, Estimate):

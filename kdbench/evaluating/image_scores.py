@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,16 +9,18 @@ from functools import cached_property
 from torch import Tensor
 
 from kdbench.errors import NothingMeasured
+from kdbench.evaluating.failed import OF_TEACHER, failures, refuse_failed
 from kdbench.evaluating.few_at_a_time import Side, alike, numbers, strangers_by_size
 from kdbench.evaluating.found import Found
 from kdbench.evaluating.material import PARTNERS, Material
+from kdbench.evaluating.pair_remarks import alone_mark, cap_mark, equal_mark, equal_pairs
 from kdbench.evaluating.partners import Partners
 from kdbench.evaluating.references import HELD_OUT
 from kdbench.evaluating.sides import Sides, Whose
 from kdbench.metrics.base import Estimate, Metric
 from kdbench.metrics.cache import Cache
 from kdbench.metrics.features.base import Extractor
-from kdbench.metrics.per_image import over_images
+from kdbench.metrics.per_image import mean_interval, over_images
 from kdbench.metrics.restoration import RestorationProtocol
 from kdbench.stages import Progress
 
@@ -46,14 +47,16 @@ class ImageScores:
         """One metric's mean with its interval, and the number of each image.
 
         Raises:
-            NothingMeasured: there are no partners, or whatever keeps the metric from measuring.
+            NothingMeasured: there are no partners, images failed, or whatever keeps the metric
+                from measuring.
         """
+        refuse_failed(self.material.student.n_failed)
         others = self.material.compared if metric.kind == "paired" else None
         if metric.kind == "paired" and others is None:
             raise NothingMeasured(f"It compares with {PARTNERS}.")
         if others is None:
             values = self._numbers(metric, judge, "student")
-            estimate = mean_of(metric, values)
+            estimate = over_images(metric, values)
         else:
             values, estimate = self._compared(metric, judge)
         return Found(
@@ -71,16 +74,31 @@ class ImageScores:
 
     def _compared(self, metric: Metric, judge: Extractor | None) -> tuple[Tensor, Estimate]:
         """The number of each pair, and their mean beside shuffled pairs and the teacher's."""
+        if self.material.targets is None:
+            refuse_failed(self._failed_teachers, OF_TEACHER)
         values = self._numbers(metric, judge, "paired", "partner")
         shuffled = self._shuffled(metric, judge)
-        estimate = mean_of(metric, values, shuffled)
-        if "teacher" in self._sides.images and estimate.value is not None:
+        estimate = over_images(metric, values, shuffled=shuffled)
+        marks = [*estimate.marks, *equal_mark(self._equal, len(values)), *cap_mark(metric, values)]
+        marks += alone_mark(len(values) - len(shuffled), len(values))
+        if self._failed_teachers:
+            marks.append(f"no teacher beside it: {failures(self._failed_teachers, OF_TEACHER)}")
+        elif "teacher" in self._sides.images:
             teachers = self._numbers(metric, judge, "teacher", "partner")
-            estimate = beside_teacher(estimate, float(teachers.mean()))
-        marks = [*estimate.marks, *alone_mark(len(values) - len(shuffled), len(values))]
+            estimate = beside_teacher(estimate, values, teachers)
+            marks += [f"teacher: {mark}" for mark in cap_mark(metric, teachers)]
         if self.restoration is not None and self.crop is None:
             marks.insert(0, UNCUT)
         return values, replace(estimate, marks=tuple(marks))
+
+    @property
+    def _failed_teachers(self) -> int:
+        return self.material.teacher.n_failed if self.material.teacher else 0
+
+    @cached_property
+    def _equal(self) -> int:
+        """Pairs that have the same pixels, whatever is measured of them."""
+        return equal_pairs(self._sides.images["paired"], self._sides.images["partner"])
 
     def _numbers(self, metric: Metric, judge: Extractor | None, *whose: Whose) -> Tensor:
         sides = [self._side(one, metric, judge) for one in whose]
@@ -131,29 +149,26 @@ class ImageScores:
         return [f"{n:,} of them grey in three channels as the teacher's are"] if n else []
 
 
-def beside_teacher(estimate: Estimate, teacher: float) -> Estimate:
-    """A student's mean with its teacher's against the same targets, and the difference."""
-    if estimate.value is None or not math.isfinite(teacher):
-        return estimate
-    more = {"teacher": teacher, "difference": estimate.value - teacher}
-    return replace(estimate, details={**estimate.details, **more})
+def beside_teacher(estimate: Estimate, values: Tensor, teachers: Tensor) -> Estimate:
+    """A student's mean with its teacher's against the same targets, and the difference.
 
+    `difference` is student minus teacher; `difference_low` and `difference_high` are the ends of
+    `mean_interval` over the differences of single images, so that what makes an image hard for
+    both drops out.
 
-def mean_of(metric: Metric, values: Tensor, shuffled: Tensor | None = None) -> Estimate:
-    """The mean over images; of one image its value, which has no interval."""
-    estimate = over_images(metric, values, shuffled=shuffled)
-    if len(values) > 1 or estimate.value is None:
-        return estimate
-    return replace(estimate, interval=None, reason="No interval: it is one image.")
-
-
-def alone_mark(alone: int, n: int) -> tuple[str, ...]:
-    """Why there is no mean over shuffled pairs, of several images.
-
-    >>> alone_mark(1, 5)
-    ('no shuffled baseline: 1 of 5 images has no other of its size',)
+    Args:
+        estimate: of the student.
+        values: (N,), the student's numbers.
+        teachers: (N,), the teacher's of the same images.
     """
-    if n < 2 or not alone:
-        return ()
-    which = "has no other of its size" if alone == 1 else "have no other of their size"
-    return (f"no shuffled baseline: {alone:,} of {n:,} images {which}",)
+    if estimate.value is None or not teachers.isfinite().all():
+        return estimate
+    differences = (values - teachers).numpy()
+    more: dict[str, float | None] = {
+        "teacher": float(teachers.mean()),
+        "difference": float(differences.mean()),
+    }
+    if len(differences) > 1:
+        found = mean_interval(differences)
+        more |= {"difference_low": found.low, "difference_high": found.high}
+    return replace(estimate, details={**estimate.details, **more})

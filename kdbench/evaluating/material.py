@@ -9,12 +9,23 @@ from pathlib import Path
 
 from kdbench import registry
 from kdbench.errors import BadSpec, NothingMeasured
+from kdbench.evaluating.failed import OF_TEACHER, refuse_failed
 from kdbench.evaluating.partners import Partners, in_colour, partners
 from kdbench.evaluating.question import Question
 from kdbench.evaluating.references import Reference, held_out, labels_of, open_reference, task_named
-from kdbench.evaluating.subjects import Subject, arm_of, failures, open_subject, read_subject
+from kdbench.evaluating.subjects import (
+    AS,
+    TARGETS,
+    TEACHER,
+    Subject,
+    arm_of,
+    open_subject,
+    read_subject,
+)
+from kdbench.generators.exported import PROGRAMS
 from kdbench.metrics.base import SetName
 from kdbench.metrics.image_sets import Images
+from kdbench.reading.errors import whose
 from kdbench.scoring import real_images
 from kdbench.spec import Pair
 from kdbench.stages import Progress, shared_task
@@ -83,10 +94,10 @@ class Material:
         """The teacher's images in the student's order."""
         if self.teacher is None or self.beside is None:
             return None
-        if self.teacher.drawn and self.teacher.n_failed:
-            raise NothingMeasured(failures(self.teacher.n_failed, "of the teacher's images"))
+        refuse_failed(self.teacher.n_failed, OF_TEACHER)
         labels = labels_of(self.teacher.read) if self.teacher.drawn else self.generated.labels
-        return Images(self.beside.others(), labels)
+        with whose(TEACHER):
+            return Images(self.beside.others(), labels)
 
     @cached_property
     def _again(self) -> Images | None:
@@ -122,6 +133,12 @@ class Registered:
         """The task whose training images and extractor belong to this evaluation."""
         return self.task or self.reference_task
 
+    def draws(self, question: Question) -> bool:
+        """Whether the student or the teacher is drawn from the task's inputs, and not read."""
+        words = (question.student, question.teacher or "")
+        programs = any(Path(word).suffix.lower() in PROGRAMS for word in words)
+        return programs or bool(self.arm or self.teacher_arm)
+
 
 def look_up(question: Question) -> Registered:
     """Find the networks that are meant, and the task that all of them are of.
@@ -134,7 +151,7 @@ def look_up(question: Question) -> Registered:
     arm = arm_of(question.student, question.arm)
     teacher_arm = None
     if question.teacher is not None:
-        teacher_arm = arm_of(question.teacher, question.teacher_arm, "--teacher-as")
+        teacher_arm = arm_of(question.teacher, question.teacher_arm, AS[TEACHER])
     names = [registry.tasks.resolve(question.task)] if question.task else []
     names += [registry.tasks.resolve(one[0].task) for one in (arm, teacher_arm) if one]
     if len(set(names)) > 1:
@@ -156,21 +173,21 @@ def gather(question: Question, registered: Registered, *, progress: Progress) ->
         question.student,
         arm=registered.arm,
         task=task,
-        seed=question.seed,
+        seed=question.replicate,
         progress=_told(progress, "student"),
     )
     teacher = targets = beside = None
     if question.targets is not None:
-        found = read_subject(Path(question.targets), _told(progress, "targets"))
+        found = read_subject(Path(question.targets), _told(progress, "targets"), side=TARGETS)
         targets = partners(student, found, role="target")
     if question.teacher is not None:
         teacher = open_subject(
             question.teacher,
             arm=registered.teacher_arm,
             task=task,
-            seed=question.seed,
+            seed=question.replicate,
             progress=_told(progress, "teacher"),
-            option="--teacher-as",
+            side=TEACHER,
         )
         beside = partners(student, teacher, role="teacher")
     return Material(student, registered.world, task, reference, teacher, targets, beside)

@@ -37,8 +37,8 @@ class Question:
     """Pixels that are cut from each side, by a protocol of restoration."""
     extractor: str | None = None
     """Stands for the task's."""
-    seed: int = 0
-    """Which replicate of the task's inputs is drawn from."""
+    seed: int | None = None
+    """Which replicate of the task's inputs is drawn from; 0 where nobody says."""
 
     def __post_init__(self) -> None:
         words = {
@@ -52,6 +52,11 @@ class Question:
             raise BadQuestion(f"{' and '.join(empty)}: the name is empty.")
 
     @property
+    def replicate(self) -> int:
+        """The number of `seed`."""
+        return self.seed or 0
+
+    @property
     def restoration(self) -> RestorationProtocol | None:
         """What paired metrics are taken of, if not of whole images."""
         named = [RESTORATION[name] for name in self.protocols if name in RESTORATION]
@@ -62,16 +67,30 @@ class Question:
         """Protocols that name metrics of sets."""
         return tuple(name for name in self.protocols if name not in RESTORATION)
 
-    def check(self, *, has_task: bool) -> None:
+    def check_seed(self, *, draws: bool) -> None:
+        """Refuse a seed where nothing is drawn, which it would not change.
+
+        Raises:
+            BadQuestion: there is one.
+        """
+        if self.seed is not None and not draws:
+            raise BadQuestion(
+                "--seed chooses the inputs that images are drawn from, and these are read: leave "
+                "it out."
+            )
+
+    def check(self, *, has_task: bool, draws: bool) -> None:
         """Refuse what cannot be answered, whatever the files hold.
 
         Args:
             has_task: whether a task's images are there to compare with.
+            draws: whether student or teacher are drawn, and not read.
 
         Raises:
             BadQuestion: options do not go together.
             UnknownName: there is no such protocol.
         """
+        self.check_seed(draws=draws)
         known = (*RESTORATION, *PROTOCOLS)
         for name in self.protocols:
             if name not in known:

@@ -15,6 +15,7 @@ from kdbench.errors import UnknownName
 from kdbench.metrics.image_sets import Images
 from kdbench.reading import BadImages, ReadSet, Statistics, read_images, read_statistics
 from kdbench.reading.arrays import open_arrays
+from kdbench.reading.errors import whose
 from kdbench.reading.memory import half_of_memory
 from kdbench.reading.names import printable
 from kdbench.scoring import real_images
@@ -22,6 +23,7 @@ from kdbench.stages import Progress, shared_task
 from kdbench.tasks.base import Task
 
 HELD_OUT = "held-out"
+REFERENCE = "--reference"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,8 @@ class Reference:
         if isinstance(self.given, Statistics):
             raise BadImages("The reference is statistics, of which Fréchet distances alone exist.")
         if isinstance(self.given, ReadSet):
-            self.given.stacked()
+            with whose(REFERENCE):
+                self.given.stacked()
         assert isinstance(self.given, Images)
         return self.given
 
@@ -78,10 +81,11 @@ def open_reference(word: str, *, progress: Progress) -> Reference:
         return held_out(task)
     path = Path(word)
     name = printable(path.resolve().name)
-    if path.is_file() and _is_statistics(path):
-        found = read_statistics(path)
-        return Reference(name, found, (f"Statistics as {found.origin} writes them.",))
-    read = read_images(path, progress=lambda done, total: progress("reading", done, total))
+    with whose(REFERENCE, path):
+        if path.is_file() and _is_statistics(path):
+            found = read_statistics(path)
+            return Reference(name, found, (f"Statistics as {found.origin} writes them.",))
+        read = read_images(path, progress=lambda done, total: progress("reading", done, total))
     one_size = isinstance(read.images, Tensor)
     given = Images(read.stacked(), labels_of(read), lasting=True) if one_size else read
     has_labels = read.labels is not None
@@ -111,7 +115,8 @@ def task_named(word: str) -> Task | None:
         return shared_task(registry.tasks.resolve(word))
     except UnknownName as error:
         raise BadImages(
-            f"There is no file or folder {printable(word)!r}, and no task of this name."
+            f"{REFERENCE}: There is no file or folder {printable(word)!r}, and no task of this "
+            "name."
         ) from error
 
 

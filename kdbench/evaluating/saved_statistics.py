@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from kdbench import registry
 from kdbench.errors import NothingMeasured
+from kdbench.evaluating.failed import refuse_failed
 from kdbench.evaluating.material import look_up
 from kdbench.evaluating.question import BadQuestion, Question
 from kdbench.evaluating.references import labels_of
@@ -33,7 +34,7 @@ def save_statistics(question: Question, path: Path, *, progress: Progress) -> No
 
     Raises:
         BadQuestion: there is no extractor, or the file's name would not be read.
-        NothingMeasured: the extractor does not take the images, or there is only one.
+        NothingMeasured: images failed, the extractor does not take them, or there is only one.
         KdbenchError: images or weights cannot be had, or the file cannot be written.
     """
     registered = look_up(question)
@@ -43,8 +44,10 @@ def save_statistics(question: Question, path: Path, *, progress: Progress) -> No
     if path.suffix != ".safetensors":
         raise BadQuestion("Statistics are written to a file that ends in .safetensors.")
     judge = shared_extractor(registry.extractors.resolve(name))
-    arm, task, seed = registered.arm, registered.task, question.seed
+    question.check_seed(draws=registered.draws(question))
+    arm, task, seed = registered.arm, registered.task, question.replicate
     student = open_subject(question.student, arm=arm, task=task, seed=seed, progress=progress)
+    refuse_failed(student.n_failed)
     if len(student.read) < 2:
         raise NothingMeasured("Statistics are of two images at least.")
     told = watched(judge, "student", len(student.read), progress=progress)

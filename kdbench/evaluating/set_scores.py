@@ -8,12 +8,13 @@ import torch
 
 from kdbench.errors import NothingMeasured
 from kdbench.evaluating.choice import Wanted
+from kdbench.evaluating.failed import OF_TEACHER, constant_mark, refuse_failed
 from kdbench.evaluating.found import Found
 from kdbench.evaluating.labels import check_labels
 from kdbench.evaluating.material import Material
+from kdbench.evaluating.mixed_sizes import over_sizes
 from kdbench.evaluating.references import HELD_OUT
 from kdbench.evaluating.statistics_distance import FRECHET, distance_to
-from kdbench.evaluating.subjects import constant_mark, failures
 from kdbench.evaluating.watched import watched
 from kdbench.metrics.base import PAIRED_SETS, ImageSet, Metric, SetName, Use
 from kdbench.metrics.cache import Cache
@@ -51,21 +52,21 @@ class SetScores:
             BadImages: sizes of images differ.
         """
         student, reference = self.material.student, self.material.reference
-        if student.drawn and student.n_failed:
-            raise NothingMeasured(failures(student.n_failed))
+        refuse_failed(student.n_failed)
         given = reference.given if reference else None
         if isinstance(given, Statistics) and "reference" in metric.sets:
             found = self._to_statistics(metric, given, judge)
         else:
-            found = self._between(metric, wanted, judge)
+            mixed = over_sizes(metric, self.material)
+            found = mixed or self._between(metric, wanted, judge)
         marks = (*self._constant(metric), *found.estimate.marks)
         return replace(found, estimate=replace(found.estimate, marks=marks))
 
     def _constant(self, metric: Metric) -> tuple[str, ...]:
         """Marks of images that were read, where a generator's would be failures."""
         teacher = self.material.teacher if "teacher" in metric.sets else None
-        beside = constant_mark(teacher, "of the teacher's images") if teacher else ()
-        return (*constant_mark(self.material.student), *beside)
+        beside = constant_mark(teacher.constant, OF_TEACHER) if teacher else ()
+        return (*constant_mark(self.material.student.constant), *beside)
 
     def _between(self, metric: Metric, wanted: Wanted, judge: Extractor | None) -> Found:
         generated = self.material.generated

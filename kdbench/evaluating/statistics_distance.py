@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -19,13 +20,22 @@ FRECHET = {fd.id: 0, fid.id: FEW, fd_dinov2.id: FEW, fd_clip.id: FEW}
 """Metrics that statistics are enough for, with the number of images below which each is marked."""
 
 
+EXTRACTOR = "extractor"
+"""Under which our files say of which features they are."""
+
+OTHER_RESIZE = (
+    "pytorch-fid and clean-fid resize otherwise than inception-v3-compat: to a file of theirs this "
+    "is no FID of theirs, and none to compare with others"
+)
+
+
 def distance_to(
     statistics: Statistics, generated: ImageSet, *, judge: Extractor, few: int = 0
 ) -> Estimate:
     """The distance, with an interval over the generated images alone, the statistics being given.
 
-    Which features statistics are of, the files of other packages do not say: only their number is
-    compared.
+    Which features statistics are of, and of how many images, the files of other packages do not
+    say: only the number of features is compared, and marks say what is not known.
 
     Args:
         statistics: of D features.
@@ -37,7 +47,7 @@ def distance_to(
         NothingMeasured: the statistics are of other features.
     """
     own, real = fitted(generated), gaussian_of(statistics)
-    said = statistics.about.get("extractor", judge.id)
+    said = statistics.about.get(EXTRACTOR, judge.id)
     if len(own.mean) != len(real.mean) or said != judge.id:
         name, other = judge.id.partition(":")[0], said.partition(":")[0]
         whose = f" of {other}" if said != judge.id else ""
@@ -48,7 +58,20 @@ def distance_to(
     found = Replicates(distance(own, real), _left(own, real, generated.labels), _FEW)
     n = own.n if statistics.n is None else min(own.n, statistics.n)
     marks = sampling_marks(found, (n, len(own.mean)), few=few)
-    return replace(found.estimate(plain=found.value), marks=marks)
+    estimate = found.estimate(plain=found.value)
+    alone = ("interval of the images alone",) if estimate.interval else ()
+    return replace(estimate, marks=(*_unknown(statistics, judge), *alone, *marks))
+
+
+def _unknown(statistics: Statistics, judge: Extractor) -> Iterator[str]:
+    """What a file does not say of itself."""
+    name = judge.id.partition(":")[0]
+    if EXTRACTOR not in statistics.about:
+        yield f"the file does not say which features it is of: taken as {name}"
+        if statistics.origin == "pytorch-fid" and name == fid.extractor:
+            yield OTHER_RESIZE
+    if statistics.n is None:
+        yield "n of the reference not known"
 
 
 _FEW = f"No interval: the jackknife needs {GROUPS} images."

@@ -9,18 +9,20 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from kdbench import registry
-from kdbench.errors import BadSpec, NothingMeasured, UnknownName
+from kdbench.errors import UnknownName
+from kdbench.evaluating.checkpoints import refuse_other_network
 from kdbench.evaluating.drawing import drawn
+from kdbench.evaluating.failed import refuse_failed
 from kdbench.evaluating.question import BadQuestion
 from kdbench.generators.base import Generator, Inputs
 from kdbench.generators.build import build_generator
 from kdbench.generators.exported import AT_ONCE, PROGRAMS, load_program
 from kdbench.keys import published_weights
 from kdbench.reading import BadImages, ReadSet, read_images
+from kdbench.reading.errors import whose
 from kdbench.reading.names import printable
 from kdbench.spec import Pair
 from kdbench.stages import AGAIN, Progress, build_spec, count_failed, shared_task
@@ -29,8 +31,11 @@ from kdbench.weights import find_weights
 
 CHECKPOINT = ".safetensors"
 
-SHOWN = 3
-"""Names of images that a remark gives."""
+STUDENT, TARGETS, TEACHER = "STUDENT", "--targets", "--teacher"
+"""Who is measured or compared with, as the command line names them."""
+
+AS = {STUDENT: "--as", TEACHER: "--teacher-as"}
+"""Options that name the network of a checkpoint."""
 
 PICKLES = (".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".th")
 
@@ -53,12 +58,14 @@ class Subject:
     name: str
     """Of its file or folder, or `pair/arm`; never a path."""
     read: ReadSet
-    n_failed: int
-    """Images with a value that is not finite, or with one value everywhere."""
+    n_failed: int = 0
+    """Drawn images with a value that is not finite, or with one value everywhere."""
     again: Callable[[], ReadSet] | None = None
     """Draws images of the same labels from other latents; None if images are all there is."""
     is_file: bool = False
     """Whether it is one image that was named itself."""
+    side: str = STUDENT
+    """The option that names what was read."""
     source: Source | None = None
     """None if images are all there is."""
 
@@ -70,7 +77,7 @@ class Subject:
     @cached_property
     def constant(self) -> tuple[str, ...]:
         """Names of images that were read and have one value everywhere."""
-        if self.drawn or not self.n_failed:
+        if self.drawn or not _failed(self.read.images):
             return ()
         named = zip(self.read.names, self.read.images, strict=True)
         return tuple(name for name, image in named if count_failed(image[None]))
@@ -82,7 +89,8 @@ class Subject:
         Raises:
             BadImages: sizes differ.
         """
-        return self.read.stacked()
+        with whose(self.side):
+            return self.read.stacked()
 
 
 def parse_arm(text: str) -> tuple[Pair, str]:
@@ -134,7 +142,7 @@ def open_subject(
     task: Task | None,
     seed: int,
     progress: Progress,
-    option: str = "--as",
+    side: str = STUDENT,
 ) -> Subject:
     """Read images, or run what makes them on the inputs of a task.
 
@@ -144,12 +152,12 @@ def open_subject(
         task: whose inputs programs are run on.
         seed: which replicate of them.
         progress: told of images that are read or drawn.
-        option: which one names the network of a checkpoint, for advice.
+        side: the option that names it, for messages.
 
     Raises:
         KdbenchError: it cannot be had.
     """
-    path = Path(word)
+    path, option = Path(word), AS[side]
     if arm is not None:
         return _of_arm(path, *arm, seed=seed, progress=progress, option=option)
     if path.suffix.lower() in PROGRAMS:
@@ -162,26 +170,27 @@ def open_subject(
         )
     if not os.path.exists(path):  # which is no error if the path is too long or closed
         raise BadImages(
-            f"There is no file or folder {printable(word)!r}, and no registered pair/arm of this "
-            "name."
+            f"{side}: There is no file or folder {printable(word)!r}, and no registered pair/arm "
+            "of this name."
         )
-    return read_subject(path, progress)
+    return read_subject(path, progress, side=side)
 
 
-def read_subject(path: Path, progress: Progress) -> Subject:
+def read_subject(path: Path, progress: Progress, *, side: str) -> Subject:
     """Images that are there: a folder, an image, or a batch.
 
     Raises:
-        BadImages: they cannot be read.
+        BadImages: they cannot be read; the message says whose they are.
     """
     if not os.path.exists(path):
-        raise BadImages(f"There is no file or folder {printable(path.name)!r}.")
-    read = read_images(path, progress=lambda done, total: progress("reading", done, total))
+        raise BadImages(f"{side}: There is no file or folder {printable(path.name)!r}.")
+    with whose(side, path):
+        read = read_images(path, progress=lambda done, total: progress("reading", done, total))
     return Subject(
         name=printable(path.resolve().name),
         read=read,
-        n_failed=_failed(read.images),
         is_file=path.is_file() and read.has_files,
+        side=side,
     )
 
 
@@ -200,12 +209,9 @@ def _of_arm(
         weights = find_weights(published) if published else path
     elif not os.path.isfile(path):
         raise BadImages(f"There is no {printable(path.name)!r}.")
-    try:
-        generator, _ = build_generator(build_spec(pair, arm, weights, "cpu"))
-    except SafetensorError as error:
-        raise BadSpec(
-            f"{printable(path.name)!r} is damaged or no safetensors file: {error}."
-        ) from error
+    else:
+        refuse_other_network(path, pair, shared_task(pair.task))
+    generator, _ = build_generator(build_spec(pair, arm, weights, "cpu"))
     return _drawn(generator, shared_task(pair.task), name, seed=seed, progress=progress)
 
 
@@ -233,8 +239,7 @@ def _drawn(
     def again() -> ReadSet:
         replicate = AGAIN + seed  # as in stages
         other, failed = drawn(generator, task, replicate=replicate, chunk=chunk, progress=progress)
-        if failed:
-            raise NothingMeasured(failures(failed, "of the teacher's other images"))
+        refuse_failed(failed, "of the teacher's other images")
         return other
 
     def inputs() -> tuple[Inputs, Inputs]:
@@ -244,23 +249,6 @@ def _drawn(
         return own, other
 
     return Subject(name, read, n_failed, again, source=Source(generator, inputs, chunk))
-
-
-def failures(n: int, whose: str | None = None) -> str:
-    """Why images that failed void what is measured of sets."""
-    one = n == 1
-    be = "is" if one else "are"
-    return f"{n:,} {whose or ('image' if one else 'images')} {be} not finite or {be} constant."
-
-
-def constant_mark(subject: Subject, whose: str | None = None) -> tuple[str, ...]:
-    """What to know of values of a set with constant images, which may be meant: a white page."""
-    n, first = len(subject.constant), subject.constant[:SHOWN]
-    if not n:
-        return ()
-    what = whose or ("image" if n == 1 else "images")
-    names = ", ".join([*map(printable, first), *(["…"] if n > SHOWN else [])])
-    return (f"{n:,} {what} {'is' if n == 1 else 'are'} constant: {names}",)
 
 
 def _failed(images: Tensor | list[Tensor]) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from kdbench.digest import sha256_of
 from kdbench.environment import describe_code
 from kdbench.evaluating.evaluation import SCHEMA, Evaluation, EvaluationScore, Given
+from kdbench.evaluating.failed import constant_mark
 from kdbench.evaluating.material import Material
 from kdbench.evaluating.partners import Partners
 from kdbench.evaluating.question import Question
@@ -47,7 +48,7 @@ def written(
         targets=_targets(targets, material) if targets else None,
         teacher=_teacher(teacher, material, kinds) if teacher else None,
         task=material.task.id if material.task else None,
-        seed=question.seed,
+        seed=question.replicate,
         protocol=_protocols(question),
         scores=scores,
         per_image=_per_image(material.student.read.names, numbers),
@@ -69,7 +70,10 @@ def _subject(subject: Subject, kinds: Set[Kind]) -> Given:
         sha256=read.content,
         labels_sha256=_labels(read.labels, read.classes),
         n_failed=subject.n_failed,
-        notes=as_taken(read.notes, kinds),
+        notes=[
+            *as_taken(read.notes, kinds),
+            *(f"{said}." for said in constant_mark(subject.constant)),
+        ],
     )
 
 

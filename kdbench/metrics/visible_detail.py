@@ -56,10 +56,10 @@ def sharpness(images: Tensor) -> Tensor:
     higher_is_better=None,
     unit="(grey levels per pixel)²",
     bounds=(0.0, None),
-    protocol="BT.601 luma, mean squared gradient by Sobel's filters with weights of sum 1 a side, "
-    "valid region",
-    source="Krotkov 1988, doi:10.1007/BF00127822, Tenengrad without its threshold; scikit-image "
-    "sobel_h and sobel_v",
+    protocol="BT.601 luma, mean squared gradient in grey levels per pixel by Sobel's filters with "
+    "weights of sum 1/2 a side, valid region",
+    source="Krotkov 1988, doi:10.1007/BF00127822, Tenengrad without its threshold; a quarter of "
+    "scikit-image's sobel_h² + sobel_v², whose weights have sum 1 a side",
 )
 def edge_energy(images: Tensor) -> Tensor:
     """Mean squared gradient of an image's grey levels: how many edges, and how strong.

@@ -32,10 +32,7 @@ def distance(own: Metric) -> Metric:
 
     def measured(generated: ImageSet, reference: ImageSet) -> Estimate:
         x, y = _values(own, generated), _values(own, reference)
-        groups = deal(generated.labels), deal(reference.labels)
-        found = wasserstein1(x, y, groups)
-        means = {"generated": float(x.mean()), "reference": float(y.mean())}
-        return found.estimate(**means, floor=floor(y, n=len(x)))
+        return between(x, y, labels=(generated.labels, reference.labels))
 
     measured.__doc__ = (
         f"Wasserstein-1 distance of the images' `{own.name}` to that of the real images.\n\n"
@@ -51,6 +48,7 @@ def distance(own: Metric) -> Metric:
         "0.0\n"
     )
     measured.__module__ = own.function.__module__
+    vars(measured)["own"] = own
     return metric(
         kind="set",
         name=f"{own.name}-distance",
@@ -63,6 +61,38 @@ def distance(own: Metric) -> Metric:
         source=f"{own.source}; Peyré and Cuturi 2019, arXiv:1803.00567, remark 2.30; "
         "scipy wasserstein_distance",
     )(measured)
+
+
+def own_of(metric: Metric) -> Metric | None:
+    """The per-image metric that a `-distance` is of; None of other metrics.
+
+    It is all that is needed of images that make no set, because their sizes differ.
+    """
+    found: Metric | None = vars(metric.function).get("own")
+    return found
+
+
+def between(x: Tensor, y: Tensor, *, labels: tuple[Tensor, Tensor]) -> Estimate:
+    """The distance of the generated images' values `x` to the reference's `y`; see `distance`.
+
+    Args:
+        x, y: (N,) and (M,), float64, finite.
+        labels: (N,) and (M,), int64, by which images are dealt to groups.
+    """
+    found = wasserstein1(x, y, (deal(labels[0]), deal(labels[1])))
+    means = {"generated": float(x.mean()), "reference": float(y.mean())}
+    return found.estimate(**means, floor=floor(y, n=len(x)))
+
+
+def refuse_broken(own: Metric, values: Tensor) -> Tensor:
+    """The same values.
+
+    Raises:
+        NothingMeasured: one is not finite.
+    """
+    if not values.isfinite().all():
+        raise NothingMeasured(f"{own.id} is not finite for some images.")
+    return values
 
 
 def wasserstein1(x: Tensor, y: Tensor, groups: tuple[Tensor, Tensor]) -> Replicates:
@@ -116,7 +146,4 @@ def _values(own: Metric, images: ImageSet) -> Tensor:
     def make() -> Tensors:
         return {"values": cast(Tensor, own.function(images.images)).double()}
 
-    values = images.kept(f"values-{own.id}", make)["values"]
-    if not values.isfinite().all():
-        raise NothingMeasured(f"{own.id} is not finite for some images.")
-    return values
+    return refuse_broken(own, images.kept(f"values-{own.id}", make)["values"])

@@ -126,10 +126,12 @@ def _outside(values: Array) -> str | None:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     if not beyond + broken:
         return None
-    ranged = f"values from {low:.9g} to {high:.9g}, " if low <= high else ""
+    ranged = f"from {low:.9g} to {high:.9g}, " if low <= high else ""
+    counts = {"outside [0, 1]": beyond, "not finite": broken}
+    found = " and ".join(f"{n:,} {what}" for what, n in counts.items() if n)
     return (
-        f"{values.dtype} {ranged}{beyond:,} of {values.size:,} outside [0, 1] and {broken:,} not "
-        "finite; save uint8, or floats within [0, 1]"
+        f"of its {values.size:,} {values.dtype} values, {ranged}{found}; save uint8, or floats "
+        "within [0, 1]"
     )
 
 

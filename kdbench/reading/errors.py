@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from kdbench.errors import KdbenchError
 from kdbench.reading.names import printable
@@ -39,3 +42,27 @@ def refuse_files(problems: Mapping[str, str], *, of: int) -> None:
         what = f"{len(problems):,} of {of:,} files cannot be read; repair them or take them away:"
         found = [f"{printable(name)}: {reason}" for name, reason in problems.items()]
         raise BadImages(what + lines(found))
+
+
+@contextmanager
+def whose(side: str, path: Path | None = None) -> Iterator[None]:
+    """Say in front of what cannot be read whose it is, and of a folder its name.
+
+    Args:
+        side: who is measured or compared with, as the command line names them.
+        path: of what is read; files are named in the message itself.
+
+    Raises:
+        BadImages: what was raised within.
+
+    >>> with whose("--targets"):
+    ...     raise BadImages("There is no 'x'.")
+    Traceback (most recent call last):
+    kdbench.reading.errors.BadImages: --targets: There is no 'x'.
+    """
+    try:
+        yield
+    except BadImages as error:
+        is_folder = path is not None and os.path.isdir(path)
+        folder = f" {printable(path.resolve().name)!r}" if path and is_folder else ""
+        raise BadImages(f"{side}{folder}: {error}") from error

@@ -12,6 +12,14 @@ from kdbench.reading.errors import BadImages, lines
 from kdbench.reading.names import printable
 from kdbench.reading.read_set import ReadSet, size_of
 
+LARGEST_FACTOR = 8
+"""Of super-resolution; what is left of an image's side by a factor is below it."""
+
+CROP = (
+    "\nSides of images that were enlarged are multiples of the factor: crop the targets to a "
+    "multiple of the factor, from their right and lower edges, as before they were shrunk."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -45,12 +53,10 @@ def pair(students: ReadSet, targets: ReadSet, *, role: str = "target") -> Pairs:
     Raises:
         BadImages: a name without its partner, a name twice, sizes that differ: all of them.
     """
-    _refuse_unnamed(students, targets, role)
-    own, other = _by_stem(students, "students"), _by_stem(targets, _several(role))
-    _refuse_alone(own, other, role)
-    names = tuple(own)
-    left = [_as_it_was(students, own[name]) for name in names]
-    right = [_as_it_was(targets, other[name]) for name in names]
+    places = matched(students, targets, role=role)
+    names = tuple(places)
+    left = [as_it_was(students, i) for i, _ in places.values()]
+    right = [as_it_was(targets, j) for _, j in places.values()]
     _refuse_sizes(names, left, right, role)
     both = list(zip(left, right, strict=True))
     channels = [max(len(a), len(b)) for a, b in both]
@@ -64,6 +70,24 @@ def pair(students: ReadSet, targets: ReadSet, *, role: str = "target") -> Pairs:
     )
 
 
+def matched(
+    students: ReadSet, targets: ReadSet, *, role: str = "target"
+) -> dict[str, tuple[int, int]]:
+    """Places of images of one name in both sets, in the students' order, whatever their sizes.
+
+    Args, raises: as `pair`, but for sizes.
+    """
+    _refuse_unnamed(students, targets, role)
+    own, other = _by_stem(students, "students"), _by_stem(targets, _several(role))
+    _refuse_alone(own, other, role)
+    return {name: (i, other[name]) for name, i in own.items()}
+
+
+def as_it_was(images: ReadSet, i: int) -> Tensor:
+    """One image, grey if its file is."""
+    return images.images[i][:1] if i in images.widened else images.images[i]
+
+
 def _notes(widened: int) -> tuple[str, ...]:
     pairs = f"{widened:,} pair{'' if widened == 1 else 's'}"
     said = f"{pairs} of grey and colour: grey repeated in three channels."
@@ -73,11 +97,6 @@ def _notes(widened: int) -> tuple[str, ...]:
 def _several(role: str) -> str:
     """What messages call all images of a role."""
     return "teacher's images" if role == "teacher" else f"{role}s"
-
-
-def _as_it_was(images: ReadSet, i: int) -> Tensor:
-    """One image, grey if its file is."""
-    return images.images[i][:1] if i in images.widened else images.images[i]
 
 
 def _by_stem(images: ReadSet, side: str) -> dict[str, int]:
@@ -135,7 +154,14 @@ def _refuse_sizes(
         if a.shape[1:] != b.shape[1:]
     ]
     if differ:
+        uncropped = role == "target" and all(map(_is_uncropped, left, right))
         raise BadImages(
             f"{len(differ):,} of {len(names):,} pairs differ in size, student and {role} as "
-            f"width × height:{lines(differ)}"
+            f"width × height:{lines(differ)}{CROP if uncropped else ''}"
         )
+
+
+def _is_uncropped(student: Tensor, target: Tensor) -> bool:
+    """Whether the target has at most a few rows and columns more."""
+    more = [b - a for a, b in zip(student.shape[1:], target.shape[1:], strict=True)]
+    return all(0 <= one < LARGEST_FACTOR for one in more)

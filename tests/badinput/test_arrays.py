@@ -111,10 +111,10 @@ def test_many_floats_are_converted_in_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({0: np.nan}, "float32 values from 0 to 1, 0 of 720 outside [0, 1] and 1 not finite"),
-        ({0: np.inf, 9: -np.inf}, "0 of 720 outside [0, 1] and 2 not finite"),
-        ({0: -0.125}, "values from -0.125 to 1, 1 of 720 outside [0, 1] and 0 not finite"),
-        ({0: 1.5, 9: -1, 10: np.nan}, "from -1 to 1.5, 2 of 720 outside [0, 1] and 1 not finite"),
+        ({0: np.nan}, "of its 720 float32 values, from 0 to 1, 1 not finite; save"),
+        ({0: np.inf, 9: -np.inf}, "from 0 to 1, 2 not finite; save"),
+        ({0: -0.125}, "of its 720 float32 values, from -0.125 to 1, 1 outside [0, 1]; save"),
+        ({0: 1.5, 9: -1, 10: np.nan}, "from -1 to 1.5, 2 outside [0, 1] and 1 not finite; save"),
     ],
 )
 def test_floats_out_of_range_are_counted(
@@ -131,7 +131,7 @@ def test_floats_out_of_range_are_counted(
 
 
 def test_nothing_but_nan(tmp_path: Path) -> None:
-    with pytest.raises(BadImages, match=r"float32 0 of 192 outside .* and 192 not finite"):
+    with pytest.raises(BadImages, match="of its 192 float32 values, 192 not finite; save"):
         npy(tmp_path, np.full((1, 8, 8, 3), np.nan, np.float32))
 
 

@@ -76,7 +76,7 @@ def test_an_empty_name_is_not_the_folder_one_is_in(tmp_path: Path, option: str) 
 
 def test_pictures_that_are_not_of_one_name_are_said_to_be_shown_at_random(tmp_path: Path) -> None:
     own, teacher = folder(tmp_path / "own", 1), folder(tmp_path / "teacher", 2)
-    said = "Mind: images of the teacher have other names or sizes: shown at random."
+    said = "Mind: images of the teacher have other names: shown at random."
     done = run(own, "--teacher", teacher, "--blind", tmp_path / "page")
     assert said not in done.stdout
     assert "without which no answer can be scored" in done.stdout
@@ -88,6 +88,8 @@ def test_pictures_that_are_not_of_one_name_are_said_to_be_shown_at_random(tmp_pa
     answers.write_text("{}")
     done = run("--blind", tmp_path / "page", "--answers", answers, "--teacher", teacher)
     assert "own key: leave out --teacher" in " ".join(done.output.split())
+    done = run("--blind", tmp_path / "page", "--answers", answers, "--seed", 1)
+    assert "own key: leave out --seed" in " ".join(done.output.split())
 
 
 def test_a_teachers_image_without_partner_is_not_called_a_target(tmp_path: Path) -> None:

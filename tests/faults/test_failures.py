@@ -350,7 +350,15 @@ def test_missing_weights_are_refused(kdbench: Kdbench, plugin: Path, tmp_path: P
     copy = shutil.copytree(plugin, tmp_path / "plugin")
     (copy / "faulty_weights" / "flipped.safetensors").unlink()
     done = kdbench(
-        "run", "damaged", "--costs", "none", "--seeds", "0", "--out", tmp_path / "runs", path=(copy,)
+        "run",
+        "damaged",
+        "--costs",
+        "none",
+        "--seeds",
+        "0",
+        "--out",
+        tmp_path / "runs",
+        path=(copy,),
     )
     assert done.returncode == 2
     assert "'flipped' are missing" in done.stderr

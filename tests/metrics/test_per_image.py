@@ -108,3 +108,34 @@ def test_refusals() -> None:
 def test_both_tails_are_given() -> None:
     details = over_images(l1, torch.arange(101.0)).details
     assert (details["p5"], details["p95"]) == (pytest.approx(5), pytest.approx(95))
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_an_interval_of_few_images_holds_the_mean_as_often_as_it_says(n: int) -> None:
+    draw = np.random.default_rng(0)
+    for values, mean, share in (
+        (draw.normal(size=(1000, n)), 0.0, 0.925),
+        (draw.exponential(size=(1000, n)), 1.0, 0.865),
+    ):
+        found = [over_images(l1, torch.from_numpy(row).add(99)).interval for row in values]
+        held = np.mean([one.low <= 99 + mean <= one.high for one in found if one])
+        assert held > share  # of a percentile bootstrap at n = 5: 0.84 and 0.77
+        assert {one.method for one in found if one} == {"student-t"}
+
+
+def test_many_images_have_a_bootstrap() -> None:
+    found = over_images(l1, torch.arange(50.0))
+    assert found.interval is not None
+    assert (found.interval.method, found.details["resamples"]) == ("bootstrap", 2000)
+    assert "resamples" not in over_images(l1, torch.arange(49.0)).details
+
+
+def test_intervals_of_few_images_keep_to_the_bounds() -> None:
+    found = over_images(l1, torch.tensor([0.0, 0.0, 5.0]))
+    assert found.interval is not None
+    assert found.interval.low == 0
+
+
+def test_one_image_has_no_interval() -> None:
+    found = over_images(l1, torch.ones(1))
+    assert (found.value, found.interval, found.reason) == (1, None, "No interval: it is one image.")

@@ -74,6 +74,8 @@ def test_edge_energy_is_of_scikit_images_sobel_filters(name: str) -> None:
     squares = edges.sobel_h(grey(name)) ** 2 + edges.sobel_v(grey(name)) ** 2
     expected = squares[1:-1, 1:-1].mean() / 4
     assert float(edge_energy(photograph(name))) == pytest.approx(expected, rel=1e-9)
+    assert "sum 1/2 a side" in edge_energy.protocol
+    assert "a quarter of scikit-image's sobel_h² + sobel_v²" in edge_energy.source
 
 
 @photographs
