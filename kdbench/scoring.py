@@ -23,6 +23,7 @@ from kdbench.metrics.base import (
     Use,
 )
 from kdbench.metrics.cache import Cache
+from kdbench.metrics.copies import copy_mark
 from kdbench.metrics.features.base import Extractor, shared_extractor
 from kdbench.metrics.image_sets import Images, ImageSets
 from kdbench.metrics.measure import drawn, measure
@@ -154,8 +155,14 @@ class _Scorer:
             protocol=protocol,
             key=key,
             details=estimate.details,
-            marks=list(estimate.marks),
+            marks=[*self._copies(metric, split, estimate), *estimate.marks],
         )
+
+    def _copies(self, metric: Metric, split: SplitName, estimate: Estimate) -> tuple[str, ...]:
+        if estimate.value is None or "reference" not in metric.sets:
+            return ()
+        sets = self._images(split)
+        return copy_mark(sets.generated, sets.other("reference"))
 
     def _extractor(self, metric: Metric, use: Use) -> tuple[Estimate | None, Extractor | None]:
         """The metric's judge; or why nothing can be measured without its weights."""

@@ -18,6 +18,7 @@ from kdbench.evaluating.statistics_distance import FRECHET, distance_to
 from kdbench.evaluating.watched import watched
 from kdbench.metrics.base import PAIRED_SETS, ImageSet, Metric, SetName, Use
 from kdbench.metrics.cache import Cache
+from kdbench.metrics.copies import copy_mark
 from kdbench.metrics.features.base import Extractor
 from kdbench.metrics.image_sets import Images
 from kdbench.metrics.intervals import clipped
@@ -84,7 +85,8 @@ class SetScores:
                 if is_sized(metric, name):
                     sets[name] = _shuffled(sets[name], n if sizes[name] == n else use.n)
         estimate = measure(metric, use=use, generated=seen, others=sets)
-        marked = replace(estimate, marks=(*mark, *estimate.marks)) if mark else estimate
+        copies = copy_mark(generated, others["reference"]) if "reference" in others else ()
+        marked = replace(estimate, marks=(*mark, *copies, *estimate.marks))
         hashes = [images.sha256 for images in others.values()]
         return Found(
             marked,

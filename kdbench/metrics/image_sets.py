@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +37,13 @@ class Images:
     def content(self) -> str:
         """SHA-256 over the images alone, by which features are kept."""
         return sha256_of(self.images)
+
+    @cached_property
+    def digests(self) -> tuple[bytes, ...]:
+        """SHA-256 of each image, in their order."""
+        return tuple(
+            hashlib.sha256(image.contiguous().numpy().tobytes()).digest() for image in self.images
+        )
 
     def seen_by(self, extractor: Extractor | None, cache: Cache) -> ImageSet:
         """These images with an extractor's features, computed once."""
