@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from kdbench.errors import BadSpec
 
@@ -62,8 +62,9 @@ class Budget(Spec):
     """Images per update."""
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate of AdamW; falls along a cosine to 0."""
-    extra_lr: float | None = Field(None, gt=0)
-    """Peak learning rate of networks beside the student (a discriminator); `lr` if not given."""
+    extra_lr: PositiveFloat | dict[str, PositiveFloat] | None = None
+    """Peak learning rate of networks beside the student (a discriminator), one for all or by
+    name; `lr` if not given."""
     warmup: int = Field(100, ge=0)
     """Updates over which the learning rate rises linearly to its peak."""
     weight_decay: float = Field(0.0, ge=0)
@@ -73,6 +74,18 @@ class Budget(Spec):
     """Decay per update of the weights' moving average, which is what is measured."""
     clip: float = Field(1.0, gt=0)
     """Largest global gradient norm."""
+
+    def peak_lr(self, phase: str) -> float:
+        """The peak learning rate of the student or of a network beside it.
+
+        >>> budget = Budget(steps=1, lr=1e-3, extra_lr={"fake": 2e-3})
+        >>> [budget.peak_lr(phase) for phase in ("student", "fake", "head")]
+        [0.001, 0.002, 0.001]
+        """
+        if phase == "student":
+            return self.lr
+        own = self.extra_lr.get(phase) if isinstance(self.extra_lr, dict) else self.extra_lr
+        return own or self.lr
 
 
 class MethodUse(Spec):

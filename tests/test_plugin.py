@@ -179,7 +179,17 @@ def test_a_broken_package_does_not_stop_the_doctor(kdbench: Kdbench, broken: Pat
 def test_a_broken_package_does_not_stop_others(
     kdbench: Kdbench, broken: Path, tmp_path: Path
 ) -> None:
-    words = ("run", "toy-noise", "--seeds", "0", "--costs", "none", "--json", "--out", tmp_path / "runs")
+    words = (
+        "run",
+        "toy-noise",
+        "--seeds",
+        "0",
+        "--costs",
+        "none",
+        "--json",
+        "--out",
+        tmp_path / "runs",
+    )
     done = kdbench(*words, path=(broken,))
     assert done.returncode == 0, done.stderr
 

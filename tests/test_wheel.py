@@ -56,7 +56,18 @@ def test_it_runs_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None
     )
     assert found.stdout.count(str(target)) == 2
     done = subprocess.run(
-        [sys.executable, "-m", "kdbench", "run", "toy-edm", "--seeds", "0", "--costs", "none", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "kdbench",
+            "run",
+            "toy-edm",
+            "--seeds",
+            "0",
+            "--costs",
+            "none",
+            "--json",
+        ],
         cwd=tmp_path,
         env=env,
         capture_output=True,

@@ -35,9 +35,11 @@ class ResidualLayer(nn.Module):
 class ResMLP(nn.Module):
     """A linear entry, `depth` residual layers, a linear exit."""
 
-    def __init__(self, values: int, classes: int, width: int, depth: int) -> None:
+    def __init__(
+        self, values: int, classes: int, width: int, depth: int, *, second_time: bool = False
+    ) -> None:
         super().__init__()
-        self.condition = Condition(classes, width)
+        self.condition = Condition(classes, width, second_time=second_time)
         self.entry = nn.Linear(values, width)
         self.layers = nn.ModuleList(ResidualLayer(width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
@@ -45,9 +47,9 @@ class ResMLP(nn.Module):
         nn.init.zeros_(self.exit.weight)
         nn.init.zeros_(self.exit.bias)
 
-    def forward(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor, labels: Tensor, *second: Tensor) -> Tensor:
         """Scaled noisy image (B, …), noise level (B,), labels (B,) to the shape of x."""
-        condition = self.condition(noise, labels)
+        condition = self.condition(noise, labels, *second)
         hidden = self.entry(x.flatten(1))
         for layer in self.layers:
             hidden = layer(hidden, condition)
@@ -55,6 +57,8 @@ class ResMLP(nn.Module):
         return out
 
 
-def resmlp(task: Task, *, width: int = 64, depth: int = 2) -> Denoiser:
+def resmlp(task: Task, *, width: int = 64, depth: int = 2, second_time: bool = False) -> Denoiser:
     """A preconditioned residual MLP for the images or points of a task."""
-    return Denoiser(ResMLP(math.prod(task.shape), task.classes, width, depth), task.sigma_data)
+    values = math.prod(task.shape)
+    network = ResMLP(values, task.classes, width, depth, second_time=second_time)
+    return Denoiser(network, task.sigma_data)

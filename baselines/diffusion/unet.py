@@ -39,10 +39,18 @@ class ResidualBlock(nn.Module):
 class UNet(nn.Module):
     """One block at full resolution, one at half, one at full again; 215k parameters at 32."""
 
-    def __init__(self, image: int, classes: int, channels: int, dropout: float) -> None:
+    def __init__(
+        self,
+        image: int,
+        classes: int,
+        channels: int,
+        dropout: float,
+        *,
+        second_time: bool = False,
+    ) -> None:
         super().__init__()
         c, width = channels, 4 * channels
-        self.condition = Condition(classes, width)
+        self.condition = Condition(classes, width, second_time=second_time)
         self.entry = nn.Conv2d(image, c, 3, padding=1)
         self.fine = ResidualBlock(c, c, width, dropout)
         self.down = nn.Conv2d(c, 2 * c, 3, stride=2, padding=1)
@@ -54,9 +62,9 @@ class UNet(nn.Module):
         nn.init.zeros_(self.exit.weight)
         nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, noise: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor, labels: Tensor, *second: Tensor) -> Tensor:
         """Scaled noisy image (B, C, H, W), noise level (B,), labels (B,) to (B, C, H, W)."""
-        condition = self.condition(noise, labels)
+        condition = self.condition(noise, labels, *second)
         fine = self.fine(self.entry(x), condition)
         coarse = self.coarse(self.down(fine), condition)
         wide = self.up(F.interpolate(coarse, scale_factor=2.0, mode="nearest"))
@@ -65,6 +73,9 @@ class UNet(nn.Module):
         return out
 
 
-def unet(task: Task, *, channels: int = 32, dropout: float = 0.1) -> Denoiser:
+def unet(
+    task: Task, *, channels: int = 32, dropout: float = 0.1, second_time: bool = False
+) -> Denoiser:
     """A preconditioned U-Net for the images of a task; height and width must be even."""
-    return Denoiser(UNet(task.shape[0], task.classes, channels, dropout), task.sigma_data)
+    network = UNet(task.shape[0], task.classes, channels, dropout, second_time=second_time)
+    return Denoiser(network, task.sigma_data)

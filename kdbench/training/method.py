@@ -59,8 +59,12 @@ class Method:
     """The method's own parameters, validated from the pair's TOML."""
     uses: ClassVar[tuple[str, ...]] = ("real images",)
     """What it touches: `real images`, `teacher samples`, `teacher outputs`, …"""
-    phases: ClassVar[tuple[str, ...]] = ("student",)
-    """What is updated in turn within one step: `student` and names of `extra_networks`."""
+    phases: tuple[str, ...] = ("student",)
+    """What is updated in turn within one step: `student`, once, and names of `extra_networks`.
+
+    A name that comes again is updated again, on a fresh batch that the phases after it share.
+    Set it in `__init__` where it depends on the parameters.
+    """
 
     def __init__(self, setting: Setting, params: Any) -> None:
         self.setting = setting
@@ -73,6 +77,14 @@ class Method:
         """Networks that are trained beside the student and thrown away, by phase."""
         return {}
 
+    def frozen_networks(self) -> dict[str, nn.Module]:
+        """Networks that no optimiser trains and `after_step` changes (a target's average).
+
+        They are saved and restored with the training; their weights take no gradients. Make them
+        in `prepare`, where the student has its first weights.
+        """
+        return {}
+
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
         """The student's loss on one batch, a scalar."""
         raise TypeError(f"{type(self).__name__} overrides neither loss nor fit")
@@ -82,6 +94,9 @@ class Method:
     ) -> Tensor:
         """The loss of the extra network `phase`, a scalar."""
         raise TypeError(f"{type(self).__name__} names the phase {phase!r} and gives it no loss")
+
+    def after_step(self, student: nn.Module, step: int) -> None:
+        """Called without gradients when all phases of update number `step` (from 0) are done."""
 
     def fit(self, trainer: Trainer) -> None:
         """Train `trainer.student`; by default, `trainer.run(self)`."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdbench.errors import Diverged
+from kdbench.errors import BadSpec, Diverged
 from kdbench.seeds import seed
 from kdbench.spec import Budget
 from kdbench.training.checkpoint import (
@@ -33,7 +33,7 @@ CURVE_POINTS = 20
 """Points of the recorded training curve."""
 
 
-def learning_rate(budget: Budget, step: int, *, extra: bool = False) -> float:
+def learning_rate(budget: Budget, step: int, *, phase: str = "student") -> float:
     """Linear warm-up, then half a cosine down to 0 at the end of the budget.
 
     >>> budget = Budget(steps=1000, lr=1.0, warmup=100)
@@ -41,8 +41,7 @@ def learning_rate(budget: Budget, step: int, *, extra: bool = False) -> float:
     [0.01, 0.976, 0.5, 0.0]
     """
     rise = min(1.0, (step + 1) / max(budget.warmup, 1))
-    peak = budget.extra_lr if extra and budget.extra_lr else budget.lr
-    return peak * rise * 0.5 * (1 + math.cos(math.pi * step / budget.steps))
+    return budget.peak_lr(phase) * rise * 0.5 * (1 + math.cos(math.pi * step / budget.steps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +81,7 @@ class Trainer:
     progress: Callable[[int, int], None] = lambda step, steps: None
     step: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
+    _frozen: dict[str, nn.Module] = field(default_factory=dict)
     _last_saved: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -102,21 +102,39 @@ class Trainer:
             Diverged: a loss, a gradient or a weight is not finite; says at which update.
         """
         self._seed("extra networks")
-        networks = {"student": self.student, **method.extra_networks()}
+        extra = method.extra_networks()
+        self._check_rates(extra)
+        networks = {"student": self.student, **extra}
         trained = {name: _Trained.of(network, self.budget) for name, network in networks.items()}
+        self._frozen = method.frozen_networks()
+        for network in self._frozen.values():
+            network.requires_grad_(False)
         self._resume(trained)
         started = time.monotonic() - self.ledger.seconds
         while self.step < self.budget.steps:
             self._seed("update", self.step)
             batch = self._draw()
-            for phase in method.phases:
+            for place, phase in enumerate(method.phases):
+                if phase in method.phases[:place]:
+                    batch = self._draw()
                 self._update(method, phase, trained, batch)
             self.ema.update(self.step)
+            with torch.no_grad():
+                method.after_step(self.student, self.step)
             self.step += 1
             self.ledger.seconds = time.monotonic() - started
             self._report(trained)
         if not all(torch.isfinite(t).all() for t in self.ema.network.state_dict().values()):
             raise Diverged(f"A weight is not finite after {self.step} updates.")
+
+    def _check_rates(self, extra: dict[str, nn.Module]) -> None:
+        rates = self.budget.extra_lr
+        unknown = sorted(set(rates) - set(extra)) if isinstance(rates, dict) else []
+        if unknown:
+            raise BadSpec(
+                f"The budget gives {', '.join(unknown)} a learning rate; beside the student "
+                f"are trained: {', '.join(extra) or 'none'}."
+            )
 
     def _seed(self, *purpose: str | int) -> None:
         """Seed the global generators; `torch.manual_seed` would queue a call for every GPU."""
@@ -128,6 +146,7 @@ class Trainer:
     def _draw(self) -> Batch:
         """A batch of real images, drawn with replacement."""
         chosen = torch.randint(len(self._images), (self.budget.batch,)).to(self._images.device)
+        self.ledger.images_seen += len(chosen)
         return Batch(self._images[chosen], self._labels[chosen], self.step)
 
     def _update(
@@ -139,7 +158,7 @@ class Trainer:
     ) -> None:
         own = trained[phase]
         for group in own.optimiser.param_groups:
-            group["lr"] = learning_rate(self.budget, self.step, extra=phase != "student")
+            group["lr"] = learning_rate(self.budget, self.step, phase=phase)
         if len(trained) > 1:
             for name, other in trained.items():
                 other.require_gradients(name == phase)
@@ -159,7 +178,6 @@ class Trainer:
             raise Diverged(f"The {phase}'s loss or gradient is not finite at update {self.step}.")
         own.optimiser.step()
         if phase == "student":
-            self.ledger.images_seen += len(batch.labels)
             self._note(loss, norm)
 
     def _note(self, loss: float, norm: float) -> None:
@@ -179,6 +197,8 @@ class Trainer:
         for name, own in trained.items():
             tensors |= pack(f"network-{name}", own.network.state_dict())
             tensors |= pack(f"optimiser-{name}", optimiser_tensors(own.optimiser))
+        for name, network in self._frozen.items():
+            tensors |= pack(f"frozen-{name}", network.state_dict())
         meta = {"step": self.step, "curve": self.curve, "ledger": self.ledger.as_dict()}
         save_checkpoint(self.checkpoint, tensors, meta)
 
@@ -191,6 +211,8 @@ class Trainer:
         for name, own in trained.items():
             own.network.load_state_dict(unpack(f"network-{name}", tensors))
             restore_optimiser(own.optimiser, unpack(f"optimiser-{name}", tensors))
+        for name, network in self._frozen.items():
+            network.load_state_dict(unpack(f"frozen-{name}", tensors))
         self.step, self.curve = meta["step"], meta["curve"]
         for name, value in meta["ledger"].items():
             setattr(self.ledger, name, value)

@@ -30,6 +30,24 @@ class Oracle(nn.Module):
         return (STD**2 * x + s * MEAN) / (STD**2 + s)
 
 
+class ExactConsistency(nn.Module):
+    """The denoiser whose consistency function is the exact map to σ_min, for σ_data = STD.
+
+    f = c_skip·x + (1 − σ_min/σ)·(D − a·x), solved for D; at σ_min any D does.
+    """
+
+    def __init__(self, sigma_min: float) -> None:
+        super().__init__()
+        self.sigma_min = sigma_min
+
+    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        s, low = sigma.view(-1, 1, 1, 1), self.sigma_min
+        f = MEAN + ((STD**2 + low**2) / (STD**2 + s**2)).sqrt() * (x - MEAN)
+        c_skip = STD**2 / ((s - low) ** 2 + STD**2)
+        denoised = STD**2 / (STD**2 + s**2) * x + (f - c_skip * x) / (1 - low / s)
+        return torch.where(s > low, denoised, x)
+
+
 def exact_map(x: Tensor, a: float, b: float) -> Tensor:
     """Where the probability-flow ODE takes x from noise level a to b."""
     return MEAN + ((STD**2 + b**2) / (STD**2 + a**2)) ** 0.5 * (x - MEAN)

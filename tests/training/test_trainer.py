@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdbench.errors import Diverged, StoreError
+from kdbench.errors import BadSpec, Diverged, StoreError
 from kdbench.spec import Budget
 from kdbench.tasks.base import Split, Task
 from kdbench.training import trainer as trainer_module
@@ -73,6 +74,41 @@ class Adversarial(Regress):
         return loss
 
 
+class OfThreeToOne(Adversarial):
+    """Three updates of the critic to one of the student, as an instance decides."""
+
+    def __init__(self, setting: Setting, params: Any) -> None:
+        super().__init__(setting, params)
+        self.phases = ("critic",) * 3 + ("student",)
+        self.seen: list[Tensor] = []
+
+    def extra_loss(
+        self, phase: str, student: nn.Module, teacher: nn.Module | None, batch: Batch
+    ) -> Tensor:
+        self.seen.append(batch.images)
+        return super().extra_loss(phase, student, teacher, batch)
+
+
+class Averaged(Regress):
+    """Learns what a moving average of the student says, which itself follows after each step."""
+
+    def prepare(self, student: nn.Module, teacher: nn.Module | None) -> None:
+        self.target = copy.deepcopy(student)
+        self.steps: list[int] = []
+
+    def frozen_networks(self) -> dict[str, nn.Module]:
+        return {"target": self.target}
+
+    def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
+        x = batch.images.flatten(1)
+        return super().loss(student, teacher, batch) + (student(x) - self.target(x)).square().mean()
+
+    def after_step(self, student: nn.Module, step: int) -> None:
+        self.steps.append(step)
+        for average, weight in zip(self.target.parameters(), student.parameters(), strict=True):
+            average.lerp_(weight, 0.2)
+
+
 def perceptron() -> nn.Module:
     return nn.Sequential(nn.Linear(IN, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, OUT))
 
@@ -115,7 +151,9 @@ def make(tmp_path: Path) -> Callable[..., tuple[Trainer, Method]]:
             checkpoint=tmp_path / checkpoint,
             progress=progress,
         )
-        return trainer, method(setting, None)
+        made = method(setting, None)
+        made.prepare(trainer.student, trainer.teacher)
+        return trainer, made
 
     return build_both
 
@@ -135,7 +173,7 @@ def interrupt_at(step: int) -> Callable[[int, int], None]:
 # ---------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize("method", [Regress, Adversarial])
+@pytest.mark.parametrize("method", [Regress, Adversarial, OfThreeToOne, Averaged])
 @pytest.mark.parametrize("build", [perceptron, batch_normed])
 def test_an_interrupted_training_ends_in_the_same_bits(
     build: Callable[[], nn.Module],
@@ -228,6 +266,60 @@ def test_the_moving_average_is_taken_after_every_update(
     after = trainer.student[0].weight.detach()  # type: ignore[index]
     assert not torch.equal(before, after)
     torch.testing.assert_close(trainer.ema.network[0].weight, 0.1 * before + 0.9 * after)  # type: ignore[index]
+
+
+# ---------------------------------------------------------------- networks beside the student
+
+
+def test_a_frozen_network_follows_after_every_update_and_is_not_trained(
+    make: Callable[..., tuple[Trainer, Method]],
+) -> None:
+    trainer, learns = make(method=Averaged, steps=1)
+    assert isinstance(learns, Averaged)
+    before = learns.target[0].weight.detach().clone()  # type: ignore[index]
+    trainer.run(learns)
+    after = trainer.student[0].weight.detach()  # type: ignore[index]
+    torch.testing.assert_close(learns.target[0].weight, 0.8 * before + 0.2 * after)  # type: ignore[index]
+    assert learns.steps == [0]
+    for parameter in learns.target.parameters():
+        assert parameter.grad is None
+        assert not parameter.requires_grad
+        assert parameter.is_leaf
+
+
+def test_a_phase_that_comes_again_is_updated_again_on_a_fresh_batch(
+    make: Callable[..., tuple[Trainer, Method]],
+) -> None:
+    once, learns = make(method=Adversarial, checkpoint="once")
+    once.run(learns)
+    trainer, learns = make(method=OfThreeToOne)
+    trainer.run(learns)
+    assert isinstance(learns, OfThreeToOne)
+    assert len(learns.seen) == 3 * 60
+    assert not torch.equal(learns.seen[0], learns.seen[1])
+    assert trainer.ledger.images_seen == 3 * 60 * BATCH
+    critic = once.ledger.per_update["critic"]
+    assert trainer.ledger.macs == once.ledger.macs + 2 * 60 * critic
+
+
+@pytest.mark.parametrize(
+    ("extra_lr", "expected"), [(None, 0.1), (0.02, 0.02), ({"critic": 0.03}, 0.03), ({}, 0.1)]
+)
+def test_networks_beside_the_student_have_their_own_rate(
+    extra_lr: Any, expected: float, make: Callable[..., tuple[Trainer, Method]]
+) -> None:
+    trainer, _ = make(method=Adversarial, steps=4, lr=0.1, warmup=1, extra_lr=extra_lr)
+    budget = trainer.budget
+    assert trainer_module.learning_rate(budget, 0, phase="critic") == pytest.approx(expected)
+    assert trainer_module.learning_rate(budget, 0) == pytest.approx(0.1)
+
+
+def test_a_rate_for_a_network_that_is_not_there_is_refused(
+    make: Callable[..., tuple[Trainer, Method]],
+) -> None:
+    trainer, learns = make(method=Adversarial, extra_lr={"critics": 0.03})
+    with pytest.raises(BadSpec, match=r"critics a learning rate; .* trained: critic\."):
+        trainer.run(learns)
 
 
 # ---------------------------------------------------------------- divergence
