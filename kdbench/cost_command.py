@@ -93,7 +93,8 @@ def cost_command(
     the host; pipe, from inputs to images on the device; core, one evaluation of the network. A
     mark says what to know before believing a figure, and is explained below the tables.
 
-    The exit code is 4 if a variant could not be timed; its reason stands in its place.
+    The exit code is 4 if a variant could not be timed, or if the process of a figure failed or took
+    too long; the reason stands in its place.
 
     \b
     Examples:
@@ -103,7 +104,7 @@ def cost_command(
       kdbench cost model.pt2 --task digits --against digits-edm/heun-35 --json
     """
     from kdbench import cost_screen as screen
-    from kdbench.cost_sheet import check_variants, measure_costs
+    from kdbench.cost_sheet import check_device, check_variants, measure_costs
     from kdbench.costs.profiles import profile_of
     from kdbench.programs import Finder
 
@@ -113,6 +114,7 @@ def cost_command(
     if task is not None and not program.build.get("program"):
         raise click.UsageError("--task is for exported programs: a registered pair has its own.")
     teacher = finder.find_against(program, against)
+    check_device(device)
     with screen.telling_on(Console(stderr=True)) as tell:
         sheet = measure_costs(
             program,
@@ -133,7 +135,8 @@ def cost_command(
 
         write_atomically(save, text.encode())
         click.echo(f"wrote {save}", err=as_json)
-    if sheet.unmeasured:
-        which = ", ".join(sheet.unmeasured)
-        click.echo(f"kdbench: not timed: {which}; the reasons are above.", err=True)
+    for what, names in (("not timed", list(sheet.unmeasured)), ("failed", sheet.failed)):
+        if names:
+            click.echo(f"kdbench: {what}: {', '.join(names)}; the reasons are above.", err=True)
+    if sheet.unmeasured or sheet.failed:
         sys.exit(4)

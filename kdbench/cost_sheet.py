@@ -10,11 +10,15 @@ from typing import Any
 from kdbench.costs.profiles import Profile
 from kdbench.costs.session import Program, Session
 from kdbench.environment import describe_environment
+from kdbench.errors import BadSpec
 from kdbench.programs import Named
 from kdbench.record import Cost
 
 EAGER = "fp32"
 """The variant that needs no preparation."""
+FAILURES = ("failed: ", "timeout: ")
+"""How the reasons of figures begin whose process went wrong or was stopped. Others end as they may:
+memory ran out, or the generator has no such figure."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,17 @@ class CostSheet:
         """Variants that could not even be timed at batch 1, with the reason."""
         firsts = {name: costs[0] for name, costs in self.variants.items()}
         return {name: str(cost.reason) for name, cost in firsts.items() if cost.value is None}
+
+    @property
+    def failed(self) -> list[str]:
+        """Figures, as `variant metric`, whose process failed, of variants that could be timed."""
+        names = [
+            f"{name} {cost.metric}"
+            for name, costs in self.variants.items()
+            for cost in costs
+            if name not in self.unmeasured and str(cost.reason).startswith(FAILURES)
+        ]
+        return list(dict.fromkeys(names))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -62,6 +77,20 @@ def check_variants(names: Sequence[str]) -> list[str]:
     from kdbench.costs.variant import parse_variant
 
     return list(dict.fromkeys(parse_variant(name).name for name in names))
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not here, before a process is spent on every figure.
+
+    Raises:
+        BadSpec: torch finds no CUDA device.
+    """
+    if device == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise BadSpec("torch finds no CUDA device here. Use --device cpu, or see `kdbench doctor`.")
 
 
 def measure_costs(

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from kdbench import registry
+from kdbench.costs.energy import energy_meter
+from kdbench.costs.nvml import Device, Unreadable
 from kdbench.environment import describe_machine, package_version
 from kdbench.errors import KdbenchError, MissingWeights, WeightsError
 from kdbench.external_weights import places
@@ -27,6 +29,8 @@ EXTRAS = {
     "peers": ("clean-fid", "piq", "prdc", "torchmetrics", "transformers", "vendi-score"),
 }
 """What each extra brings that tests and speed comparisons run beside kdbench."""
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at Python, packages, weights, registered names, data, GPU and disk."""
+    """Look at Python, packages, weights, names, data, GPU, what costs can be read, and disk."""
     return [
         *_packages(),
         _torch_builds(),
@@ -59,6 +63,9 @@ def examine() -> list[Finding]:
         *_registries(),
         _data(),
         _gpu(),
+        _peak_memory(),
+        _cpu_energy(),
+        _nvml(),
         _machine(),
         _disk(),
     ]
@@ -185,6 +192,34 @@ def _gpu() -> Finding:
     there = shutil.which("nvidia-smi") is not None
     advice = "" if there else "None is needed; with one, use --device cuda."
     return Finding("gpu", "NVIDIA driver found" if there else "none", there, advice, needed=False)
+
+
+def _peak_memory() -> Finding:
+    """Whether the peak of a call can be told from that of all that came before it."""
+    try:
+        _CLEAR_REFS.write_text("5")  # proc_pid_clear_refs(5): VmHWM starts again
+    except OSError as error:
+        found = f"cannot be reset: {error.strerror}"
+        advice = "Costs on a CPU have no peak memory here."
+        return Finding("peak memory", found, False, advice, needed=False)
+    return Finding("peak memory", "can be reset, and so measured", ok=True, needed=False)
+
+
+def _cpu_energy() -> Finding:
+    meter, reason = energy_meter("cpu")
+    if meter is None:
+        advice = "Costs on a CPU have no energy here."
+        return Finding("energy of the cpu", str(reason), False, advice, needed=False)
+    return Finding("energy of the cpu", f"counted by {meter.name}", ok=True, needed=False)
+
+
+def _nvml() -> Finding:
+    try:
+        Device(0)
+    except Unreadable as error:
+        advice = "Costs on an NVIDIA GPU have no energy and no clocks without it."
+        return Finding("nvml", str(error), False, advice, needed=False)
+    return Finding("nvml", "readable", ok=True, needed=False)
 
 
 def _machine() -> Finding:

@@ -16,8 +16,8 @@ EXPLAINED = {
     "uneven_share": "other work met student and teacher unequally: the ratio of wall times and "
     "that of CPU times differ by more than 10 %",
     "host_busy": "other load took time from this process, or must have: host_busy_by in the JSON",
-    "host_bound": "the device waited for its host for more than 10 % of the time; cuda-graph may "
-    "help",
+    "host_bound": "more than 10 % of the time lies before or after the work on the device; "
+    "cuda-graph may help",
     "gpu_shared": "another process computed on the same device",
     "throttled": "the device held its clock back",
     "proc_spread": "equal processes differ by more than 5 %",

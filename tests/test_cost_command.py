@@ -208,6 +208,38 @@ def test_program_and_teacher_run_in_the_same_variant(monkeypatch: pytest.MonkeyP
         assert (one.against["arm"], one.threads) == ("heun-15", 2)
 
 
+@pytest.mark.parametrize("here", [False, True])
+def test_a_device_that_is_not_here_costs_no_process(
+    here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: here)
+    monkeypatch.setattr(cost_sheet, "Session", _Recorded)
+    monkeypatch.setattr(_Recorded, "asked", [])
+    done = said("toy-edm/euler-1", "--device", "cuda")
+    assert [one.build["device"] for one in _Recorded.asked] == ["cuda"] * here
+    if not here:
+        assert done.exit_code == 2
+        assert done.output.startswith("kdbench: torch finds no CUDA device here. Use --device cpu")
+        assert done.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("failed: KeyError: 'x'", 4), ("timeout: no figure after 300 s", 4), ("out of memory", 0)],
+)
+def test_a_process_that_failed_is_no_success(
+    reason: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [latency(), missing("macs", reason), missing("nfe", reason)]
+    monkeypatch.setattr(cost_sheet, "Session", _Recorded)
+    monkeypatch.setattr(_Recorded, "costs", lambda _: found)
+    done = said("toy-edm/euler-1", "--variant", "bf16")
+    assert done.exit_code == code, done.output
+    sentence = "kdbench: failed: bf16 macs, bf16 nfe; the reasons are above.\n"
+    assert done.stderr.endswith(sentence) == (code == 4)
+    assert f"Not measured: macs, nfe: {reason}" in done.stdout
+
+
 # ---------------------------------------------------------------- what a reader sees
 
 

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 
 from kdbench import doctor
 from kdbench.cli import main
+from kdbench.costs.energy import NvmlMeter
+from kdbench.costs.nvml import Unreadable
 from kdbench.doctor import Finding, examine, fetch
 from kdbench.errors import UnknownName, WeightsError
 from kdbench.weights import WeightCard, cards, write_weights
@@ -117,6 +119,44 @@ def test_a_missing_package_is_a_fault(package: str, monkeypatch: pytest.MonkeyPa
     one = finding(package)
     assert (one.ok, one.needed) == (False, True)
     assert one.advice == f"pip install {package}"
+
+
+def _no_meter(_: str) -> tuple[None, str]:
+    return None, "root alone reads it"
+
+
+def _no_device(_: int) -> None:
+    raise Unreadable("no driver")
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "absent", "reason"),
+    [
+        ("peak memory", "_CLEAR_REFS", Path("/nowhere/clear_refs"), "No such file or directory"),
+        ("energy of the cpu", "energy_meter", _no_meter, "root alone reads it"),
+        ("nvml", "Device", _no_device, "no driver"),
+    ],
+)
+def test_what_costs_cannot_have_here_is_no_fault_and_says_why(
+    what: str, name: str, absent: object, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, name, absent)
+    one = finding(what)
+    assert (one.ok, one.needed) == (False, False)
+    assert reason in one.found
+    assert one.advice.startswith("Costs on a")
+
+
+def test_what_costs_can_have_here_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reset = tmp_path / "clear_refs"
+    monkeypatch.setattr(doctor, "_CLEAR_REFS", reset)
+    monkeypatch.setattr(doctor, "energy_meter", lambda _: (NvmlMeter, None))
+    monkeypatch.setattr(doctor, "Device", lambda _: None)
+    for what in ("peak memory", "energy of the cpu", "nvml"):
+        one = finding(what)
+        assert (one.ok, one.needed, one.advice) == (True, False, "")
+    assert "nvml-counter" in finding("energy of the cpu").found
+    assert reset.read_text() == "5"
 
 
 def test_json_has_the_same_findings() -> None:

@@ -37,19 +37,21 @@ def block_bootstrap(processes: Sequence[ArrayLike]) -> Interval | None:
     if not values or min(map(len, values)) < 2 * BLOCK:
         return None
     rng = np.random.default_rng(seed("block-bootstrap", *map(len, values)))
-    drawn = np.stack([_medians(one, rng) for one in values], axis=1)
-    chosen = rng.integers(0, len(values), size=drawn.shape)
-    medians = np.median(np.take_along_axis(drawn, chosen, axis=1), axis=1)
+    drawn = np.stack([_medians(one, rng, len(values)) for one in values])
+    chosen = rng.integers(0, len(values), size=(1, RESAMPLES, len(values)))
+    medians = np.median(np.take_along_axis(drawn, chosen, axis=0)[0], axis=1)
     low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(
         level=LEVEL, low=float(low), high=float(high), source="timing", method="block-bootstrap"
     )
 
 
-def _medians(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """(RESAMPLES,) medians of moving blocks drawn from one process."""
-    n = len(values)
-    starts = rng.integers(0, n - BLOCK + 1, size=(RESAMPLES, ceil(n / BLOCK), 1))
-    drawn = (starts + np.arange(BLOCK)).reshape(RESAMPLES, -1)[:, :n]
-    medians: NDArray[np.float64] = np.median(values[drawn], axis=1)
+def _medians(
+    values: NDArray[np.float64], rng: np.random.Generator, times: int
+) -> NDArray[np.float64]:
+    """(RESAMPLES, times) medians of moving blocks drawn from one process."""
+    n, draws = len(values), RESAMPLES * times
+    starts = rng.integers(0, n - BLOCK + 1, size=(draws, ceil(n / BLOCK), 1))
+    drawn = (starts + np.arange(BLOCK)).reshape(draws, -1)[:, :n]
+    medians: NDArray[np.float64] = np.median(values[drawn], axis=1).reshape(RESAMPLES, times)
     return medians

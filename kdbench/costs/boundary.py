@@ -206,9 +206,9 @@ class Pool:
     timed: tuple[Prepared, ...]
 
 
-def inputs_for(task: Task, batches: tuple[int, ...]) -> Inputs:
-    """As many held-out inputs of the task as the pool of the largest batch takes."""
-    return task.inputs((WARM + TIMED) * max(batches), split="held-out", replicate=0)
+def inputs_for(task: Task, batch: int, *, replicate: int) -> Inputs:
+    """As many held-out inputs of the task as a pool of this batch takes."""
+    return task.inputs((WARM + TIMED) * batch, split="held-out", replicate=replicate)
 
 
 def pool_of(boundary: Boundary, inputs: Inputs, batch: int) -> Pool:

@@ -15,7 +15,11 @@ from kdbench.record import Cost
 
 
 def first_images(
-    place: Callable[[], Callable[[str], tuple[Boundary, Config]]], *, batch: int, import_s: float
+    place: Callable[[], Callable[[str], tuple[Boundary, Config]]],
+    *,
+    batch: int,
+    replicate: int,
+    import_s: float,
 ) -> Cost:
     """Seconds from the start of imports to the first images on the host.
 
@@ -25,12 +29,13 @@ def first_images(
     Args:
         place: builds the generator: network, weights from their file, the way to the device.
         batch: images a call.
+        replicate: which inputs.
         import_s: seconds that the imports took.
     """
     start = perf_counter_ns()
     subject, config = place()("e2e")
     built = perf_counter_ns()
-    inputs = subject.task.inputs(2 * batch, split="held-out", replicate=0)
+    inputs = subject.task.inputs(2 * batch, split="held-out", replicate=replicate)
     given = [subject.prepare(inputs.take(slice(i * batch, (i + 1) * batch))) for i in range(2)]
     calls = [_seconds(subject, one, batch) for one in given]
     build_s = (built - start) / 1e9

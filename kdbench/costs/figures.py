@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +19,7 @@ from kdbench.costs.boundary import (
     Boundary,
     EndToEnd,
     Pool,
+    Prepared,
     inputs_for,
     pool_of,
 )
@@ -36,14 +39,16 @@ from kdbench.costs.throughput import throughput
 from kdbench.costs.timing import measuring, time_rounds
 from kdbench.costs.variant import parse_variant
 from kdbench.costs.variants import apply
-from kdbench.errors import NothingMeasured
-from kdbench.generators.base import Generator, sample
+from kdbench.errors import KdbenchError, NothingMeasured
+from kdbench.generators.base import Generator, Inputs, sample
 from kdbench.record import Cost
 from kdbench.tasks.base import Task
 
 Make = Callable[[], tuple[Generator, Task]]
 """Builds a generator, ready to be called, and its task."""
 
+CHECKED_AT_ONCE = 7
+"""Images a call where they are drawn without a clock: a batch that is never timed."""
 THROUGHPUT_BATCHES = 5
 """Distinct batches that take turns in a block: one to warm up, four to time."""
 
@@ -55,16 +60,20 @@ class Found:
     costs: list[Cost] = field(default_factory=list)
     series: dict[str, list[float]] = field(default_factory=dict)
     """Rounds in nanoseconds of each boundary, or ratios pair by pair."""
-    shown: dict[int, Tensor] = field(default_factory=dict)
-    """Images by the number of their input."""
+    shown: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    """Images by replicate and number of their input."""
     elapsed_ns: int = 0
     """Of all phases, by the clock that rounds are timed with."""
 
-    def show(self, kept: tuple[tuple[int, Tensor], ...], batch: int, warm: int) -> None:
-        """Add images of batches, each at its place after the `warm` first batches of a pool."""
+    def show(self, kept: tuple[tuple[int, Tensor], ...], job: Job, warm: int) -> None:
+        """Add images of batches, each at its place after the `warm` first batches of a pool.
+
+        Of a large batch only some, at places that no generator knows.
+        """
         for place, images in kept:
-            first = (warm + place) * batch
-            self.shown.update({first + i: image for i, image in enumerate(images)})
+            first = (warm + place) * job.batch
+            chosen = {number % job.batch for number in job.keep}
+            self.shown |= {(job.replicate, first + i): images[i] for i in chosen}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +110,14 @@ class Bench:
             generator, task, machine=self.job.machine, threads=self.job.threads, variant=variant
         )
 
+        del given  # a varied generator is a copy: two networks on a device are one too many
+        if device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
+        most = getattr(generator, "at_once", self.job.batch)
+        if most < self.job.batch:
+            raise NothingMeasured(f"the program takes {most} at a time")
+
         def at(boundary: str) -> tuple[Boundary, Config]:
             return BOUNDARIES[boundary](generator, task, device, self.job.threads), config
 
@@ -124,7 +141,7 @@ class Bench:
             found.costs.append(latency(subject, rounds, batch=self.job.batch, config_key=key))
             found.series[boundary] = rounds.wall_ns.tolist()
             found.elapsed_ns += rounds.elapsed_ns
-            found.show(rounds.kept, self.job.batch, WARM)
+            found.show(rounds.kept, self.job, WARM)
         return found
 
     def _ratio(self) -> Found:
@@ -143,13 +160,13 @@ class Bench:
                 marks=mismatches(config, other),
             )
         found = Found([pairs.cost], {"ratio": pairs.ratios.tolist()}, elapsed_ns=pairs.elapsed_ns)
-        found.show(pairs.kept, 1, WARM)
+        found.show(pairs.kept, self.job, WARM)
         return found
 
     def _throughput(self) -> Found:
         subject, config = self.place(self.make)("e2e")
         batch = self.job.batch
-        inputs = subject.task.inputs(THROUGHPUT_BATCHES * batch, split="held-out", replicate=0)
+        inputs = self._inputs(subject.task, THROUGHPUT_BATCHES * batch)
         parts = [
             subject.prepare(inputs.take(slice(i * batch, (i + 1) * batch)))
             for i in range(THROUGHPUT_BATCHES)
@@ -159,31 +176,21 @@ class Bench:
         with self.phase():
             block = throughput(subject, pool, self.job.effort, batch=batch, config_key=key)
         found = Found([block.cost], elapsed_ns=block.elapsed_ns)
-        found.show(block.kept, batch, len(pool.warm))
+        found.show(block.kept, self.job, len(pool.warm))
         return found
 
     def _memory(self) -> Found:
         subject, config = self.place(self.make)("e2e")
         batch = self.job.batch
-        inputs = subject.task.inputs(batch, split="held-out", replicate=0)
+        inputs = self._inputs(subject.task, batch)
         key = config_key(config, batch=batch, boundary="e2e")
         given = subject.prepare(inputs)
         return Found([peak_memory(subject, given, batch=batch, config_key=key)])
 
     def _counts(self) -> Found:
-        """Counts, the device's rates, and images of the inputs asked for.
-
-        Images are drawn as they are where quality is measured: in float32, without a clock, and in
-        other batches than those that are timed.
-        """
-        found = Found()
-        if self.job.show:
-            generator, task = self.make()
-            inputs = task.inputs(max(self.job.show) + 1, split="held-out", replicate=0)
-            images = task.finish(sample(generator, inputs.take(torch.tensor(self.job.show))))
-            found.shown = dict(zip(self.job.show, images, strict=True))
-        subject = self._at_e2e(self.make)
-        one = subject.task.inputs(1, split="held-out", replicate=0)
+        """Counts, the device's rates, and images of the inputs asked for, if they can be drawn."""
+        found, subject = Found(), self._at_e2e(self.make)
+        one = self._inputs(subject.task, 1)
         found.costs = counts(subject, one, weights=self.job.build.get("weights"))
         rates = ceiling(subject.device, _dtype(subject.generator), self.job.threads)
         details = {"peak_macs_s": rates.macs_per_s, "peak_bytes_s": rates.bytes_per_s}
@@ -192,6 +199,26 @@ class Bench:
             details["teacher_macs"] = float(teacher.macs.total)
         macs = next(cost for cost in found.costs if cost.metric == "macs")
         macs.details |= details
+        try:
+            found.shown = self._draw()
+        except (KdbenchError, MemoryError, RuntimeError) as error:
+            print(f"No images without a clock: {error}", file=sys.stderr)  # they stay unchecked
+        return found
+
+    def _draw(self) -> dict[tuple[int, int], Tensor]:
+        """Images of the inputs asked for, as they are where quality is measured.
+
+        That is in float32, without a clock, and in other batches than those that are timed.
+        """
+        generator, task = self.make()
+        found: dict[tuple[int, int], Tensor] = {}
+        for replicate in sorted({replicate for replicate, _ in self.job.show}):
+            numbers = [number for other, number in self.job.show if other == replicate]
+            inputs = task.inputs(max(numbers) + 1, split="held-out", replicate=replicate)
+            chunk = getattr(generator, "at_once", CHECKED_AT_ONCE)
+            chosen = inputs.take(torch.tensor(numbers))
+            images = task.finish(sample(generator, chosen, chunk=min(chunk, CHECKED_AT_ONCE)))
+            found |= {(replicate, number): images[i] for i, number in enumerate(numbers)}
         return found
 
     def _at_e2e(self, make: Make) -> EndToEnd:
@@ -201,7 +228,13 @@ class Bench:
 
     def _cold_start(self) -> Found:
         place = partial(self.place, self.make)
-        return Found([first_images(place, batch=self.job.batch, import_s=self.import_s)])
+        found = first_images(
+            place,
+            batch=self.job.batch,
+            replicate=self.job.replicate,
+            import_s=self.import_s,
+        )
+        return Found([found])
 
     def _energy(self) -> Found:
         subject, config = self.place(self.make)("e2e")
@@ -211,21 +244,26 @@ class Bench:
         meter, reason = energy_meter(subject.device.type, which)
         if meter is None:
             return Found([no_energy(str(reason), batch=batch, config_key=key)])
-        given = cycle(self._pool(subject).timed)
-
-        def call() -> None:
-            subject(subject.copy(next(given)))
-
+        given = cycle([subject.copy(one) for one in self._pool(subject).timed])
         try:
             with measuring():
+                call = partial(_call_next, subject, given)
                 cost = energy(call, batch, subject.synchronise, meter, config_key=key)
+                subject.check(subject(next(given)), batch)
         except (Unreadable, OSError) as error:  # a counter can be lost on the way
             cost = no_energy(str(error), batch=batch, config_key=key)
         return Found([cost])
 
     def _pool(self, subject: Boundary) -> Pool:
-        inputs = inputs_for(subject.task, (self.job.batch,))
+        inputs = inputs_for(subject.task, self.job.batch, replicate=self.job.replicate)
         return pool_of(subject, inputs, self.job.batch)
+
+    def _inputs(self, task: Task, n: int) -> Inputs:
+        return task.inputs(n, split="held-out", replicate=self.job.replicate)
+
+
+def _call_next(subject: Boundary, given: Iterator[Prepared]) -> None:
+    subject(next(given))
 
 
 def _dtype(generator: Generator) -> torch.dtype:

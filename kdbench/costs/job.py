@@ -29,11 +29,14 @@ class Job(Spec):
     boundaries: tuple[str, ...] = ("e2e",)
     """Of a latency."""
     effort: Effort = Effort()
+    replicate: int = 0
+    """Which inputs: drawn by the parent when the job is made, so that no generator can have seen
+    them before, in another process or another year."""
     keep: tuple[int, ...] = ()
-    """Numbers of timed rounds whose images are kept; drawn by the parent when the job is made, so
-    that no generator knows them. The last round's are kept besides."""
-    show: tuple[int, ...] = ()
-    """Numbers of the inputs whose images the figure `counts` draws, without a clock."""
+    """Numbers of timed rounds whose images are kept, as secret as the inputs. The last round's are
+    kept besides."""
+    show: tuple[tuple[int, int], ...] = ()
+    """Replicate and number of the inputs whose images `counts` draws, without a clock."""
     out: str
     """Where the result is written, as JSON; images go beside it."""
     threads: int = Field(1, ge=1)

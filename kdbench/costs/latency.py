@@ -13,9 +13,9 @@ from kdbench.costs.marks import (
     share_marks,
     spread_marks,
 )
-from kdbench.costs.order import LEVEL, half_width, median_interval
+from kdbench.costs.order import half_width, timing_interval
 from kdbench.costs.timing import Rounds
-from kdbench.record import Cost, Interval
+from kdbench.record import Cost
 
 P99_ROUNDS = 100
 """Rounds below which a 99th percentile is not given."""
@@ -26,7 +26,7 @@ def latency(subject: Boundary, rounds: Rounds, *, batch: int, config_key: str) -
 
     `cpu_ms` in the details is the CPU time of a call: not a latency, but all that can be said of
     one on a core that others use too. On a device `device_ms` is the time between events on its
-    stream, and `host_bound` the share of the wall time that the device was not busy with it.
+    stream, and `host_bound` the share of the wall time that lies outside of them.
     """
     ms = rounds.wall_ns / 1e6
     share = cpu_share(rounds.wall_ns, rounds.cpu_ns, subject.cpu_threads)
@@ -39,7 +39,7 @@ def latency(subject: Boundary, rounds: Rounds, *, batch: int, config_key: str) -
         stat="median",
         boundary=subject.name,
         batch=batch,
-        interval=_interval(ms),
+        interval=timing_interval(ms),
         n=len(ms),
         config_key=config_key,
         marks=[
@@ -70,11 +70,3 @@ def _percentiles(ms: NDArray[np.float64]) -> dict[str, float | None]:
         "p99": p99 if len(ms) >= P99_ROUNDS else None,
         "min": float(ms.min()),
     }
-
-
-def _interval(ms: NDArray[np.float64]) -> Interval | None:
-    found = median_interval(ms)
-    if found is None:
-        return None
-    low, high = found
-    return Interval(level=LEVEL, low=low, high=high, source="timing", method="order-statistic")

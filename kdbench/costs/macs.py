@@ -43,7 +43,7 @@ _NO_MACS = re.compile(
     | _fused_rms_norm | native_dropout
     | _?upsample_\w+ | grid_sampler_[23]d  # resamples
     | _?(adaptive_)?(avg|max)_pool[123]d(_with_indices)?
-    | _assert_async | _fused_sdp_choice | _linalg_check_errors  # asks
+    | _assert_async | _assert_tensor_metadata | _fused_sdp_choice | _linalg_check_errors  # asks
     """,
     re.VERBOSE,
 )

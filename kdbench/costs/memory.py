@@ -57,8 +57,9 @@ def device_peak(call: Callable[[], object], device: torch.device) -> tuple[Peak,
 
 
 def peak_memory(subject: Boundary, given: Prepared, *, batch: int, config_key: str) -> Cost:
-    """Peak of one call, with the baseline (weights, libraries, inputs) and the increment apart.
+    """Peak of a second call; the baseline (weights, libraries, inputs) and the increment apart.
 
+    A first call loads what libraries load late, and compiles; its own peak is in the details.
     On a device the value is that of tensors; what the allocator reserved and what the driver says
     that the process holds, context and workspaces included, are in the details. The value is None,
     with the reason, where the system does not tell.
@@ -69,10 +70,11 @@ def peak_memory(subject: Boundary, given: Prepared, *, batch: int, config_key: s
             subject(given)
 
     on_cpu = subject.device.type == "cpu"
-    peak, reason, reserved, held, unheld = None, None, None, None, None
+    peak, first, reason, reserved, held, unheld = None, None, None, None, None, None
     try:
         if on_cpu:
-            peak = host_peak(call)
+            first = host_peak(call)
+            peak = Peak(first.baseline_mib, host_peak(call).peak_mib)
         else:
             peak, reserved = device_peak(call, subject.device)
             uuid = str(torch.cuda.get_device_properties(subject.device).uuid)
@@ -93,6 +95,7 @@ def peak_memory(subject: Boundary, given: Prepared, *, batch: int, config_key: s
             "kind": "resident" if on_cpu else "tensors",
             "baseline_mib": peak.baseline_mib if peak else None,
             "increment_mib": peak.peak_mib - peak.baseline_mib if peak else None,
+            "first_call_mib": first.peak_mib if first else None,
             "reserved_mib": reserved,
             "process_mib": held,
             "process_unread": unheld,

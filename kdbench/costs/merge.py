@@ -34,6 +34,7 @@ def merge_costs(costs: Sequence[Cost]) -> Cost:
     return middle.model_copy(
         update={
             "value": median(values),
+            "stat": "median",
             "interval": Interval(low=low, high=high, source="timing", method="range-of-processes")
             if len(costs) >= RANGE_FROM
             else None,

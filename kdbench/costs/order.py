@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr
 
+from kdbench.record import Interval
+
 LEVEL = 0.95
 
 
@@ -34,6 +36,15 @@ def median_interval(values: ArrayLike) -> tuple[float, float] | None:
     ordered = np.sort(np.asarray(values, dtype=float))
     k = median_rank(len(ordered))
     return None if k is None else (float(ordered[k - 1]), float(ordered[-k]))
+
+
+def timing_interval(values: ArrayLike) -> Interval | None:
+    """`median_interval` as a cost holds it."""
+    found = median_interval(values)
+    if found is None:
+        return None
+    low, high = found
+    return Interval(level=LEVEL, low=low, high=high, source="timing", method="order-statistic")
 
 
 def half_width(values: ArrayLike) -> float | None:

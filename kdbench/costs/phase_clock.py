@@ -25,8 +25,9 @@ class PhaseClock:
 
     def stop(self) -> float:
         """Seconds of all phases; to be called when the child and its children are gone."""
-        self._thread.join(timeout=5)  # a child that left the group may hold the pipe
-        os.close(self._read)
+        self._thread.join(timeout=5)
+        if not self._thread.is_alive():  # a child that left the group may hold the pipe
+            os.close(self._read)
         return self._seconds
 
     def _listen(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdbench.costs.job import Job
+from kdbench.costs.life_line import end_with_parent
 from kdbench.costs.watch import watched
 from kdbench.errors import NothingMeasured
 from kdbench.spec import canonical_json
@@ -36,7 +37,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 PHASE_VARIABLE = "KDBENCH_PHASE_PIPE"
 """Where the number of the pipe stands that tells the parent when timing begins and ends."""
 IMAGES = "images.npz"
-"""Beside the result: `index` (n,) and `images` (n, C, H, W)."""
+"""Beside the result: `index` (n, 2), replicate and number, and `images` (n, C, H, W)."""
 
 
 def main(build: Build | None = None) -> None:
@@ -50,6 +51,7 @@ def main(build: Build | None = None) -> None:
         build: makes a generator and its task of `build` and of `against`;
             `kdbench.generators.build.build_generator` if not given.
     """
+    end_with_parent()
     job = Job.model_validate_json(sys.stdin.read())
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(job.threads)))
     write_atomically(Path(job.out), canonical_json(_measure(job, build)).encode())

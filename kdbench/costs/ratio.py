@@ -48,11 +48,13 @@ class _Half:
 
     def time(self) -> tuple[float, float]:
         """Wall and CPU nanoseconds of a call, averaged over the repeats."""
-        taken = list(islice(self.inputs, self.repeats))
-        calls = [time_call(self.subject, given, 1) for _, given in taken]
-        self.walls += [call.wall_ns for call in calls]
-        self.kept = ((taken[-1][0], calls[-1].output.clone()),)
-        wall, cpu = np.mean([(call.wall_ns, call.cpu_ns) for call in calls], axis=0)
+        times = []
+        for place, given in islice(self.inputs, self.repeats):
+            call, last = time_call(self.subject, given, 1), place
+            times.append((call.wall_ns, call.cpu_ns))
+        self.walls += [wall for wall, _ in times]
+        self.kept = ((last, call.output.clone()),)
+        wall, cpu = np.mean(times, axis=0)
         return float(wall), float(cpu)
 
 
@@ -121,7 +123,9 @@ def speedup(
         marks=[
             *marks,
             *spread_marks(ratios),
-            *share_marks(min(shares), student.cpu_threads),
+            *dict.fromkeys(
+                mark for share in sorted(shares) for mark in share_marks(share, student.cpu_threads)
+            ),
             *(["uneven_share"] if uneven else []),
             *replay_marks(halves[0].walls, unseen=len(pools[0].timed)),
             *unsettled,

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from kdbench.costs.job import Job
+from kdbench.costs.life_line import LIFE_VARIABLE, LifeLine
 from kdbench.costs.phase_clock import PhaseClock
 from kdbench.costs.probe import IMAGES, PHASE_VARIABLE, THREAD_VARIABLES
 from kdbench.record import Cost, Status
@@ -50,8 +52,8 @@ class Outcome:
     costs: list[Cost] = field(default_factory=list)
     series: dict[str, list[float]] = field(default_factory=dict)
     """Rounds in nanoseconds of each boundary, or ratios pair by pair."""
-    images: dict[int, NDArray[Any]] = field(default_factory=dict)
-    """Images by the number of their input, (C, H, W)."""
+    images: dict[tuple[int, int], NDArray[Any]] = field(default_factory=dict)
+    """Images, (C, H, W), by replicate and number of their input."""
 
 
 def measure_figure(
@@ -63,7 +65,8 @@ def measure_figure(
 ) -> Outcome:
     """Measure one figure in a fresh process and wait for it, using no processor meanwhile.
 
-    The caller sees to it that nothing else runs beside it. Where the clock of the process and that
+    The caller sees to it that nothing else runs beside it; figures of one user wait for one
+    another. Where the clock of the process and that
     of this one disagree about how long timing took, there is no figure.
 
     Args:
@@ -72,7 +75,7 @@ def measure_figure(
         command: what reads the job; the probe under the same Python if not given.
         environment: variables beside those of this process.
     """
-    with tempfile.TemporaryDirectory(prefix="kdbench-costs-") as folder:
+    with _alone(), tempfile.TemporaryDirectory(prefix="kdbench-costs-") as folder:
         full = Job.model_validate({**job, "out": str(Path(folder) / "costs.json")})
         killed_before = _oom_kills()
         try:
@@ -82,6 +85,11 @@ def measure_figure(
         if code != 0:
             return Outcome(*explain(code, errors, oom_killed=_oom_kills() > killed_before))
         return _read(Path(full.out), phases_s)
+
+
+def _alone() -> FileLock:
+    """Wait until no other process of this user measures a cost on this machine."""
+    return FileLock(Path(tempfile.gettempdir()) / f"kdbench-costs-{os.getuid()}.lock")
 
 
 def explain(code: int, errors: str, *, oom_killed: bool) -> tuple[Status, str]:
@@ -117,26 +125,37 @@ def _error_line(errors: str) -> str | None:
 def _call(
     command: Sequence[str], job: Job, timeout_s: float, environment: Mapping[str, str]
 ) -> tuple[int, str, float]:
-    """Exit code, standard error and seconds of timing; the whole group is gone afterwards."""
-    clock = PhaseClock()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**_environment(job.threads), **environment, PHASE_VARIABLE: str(clock.fd)},
-        pass_fds=(clock.fd,),
-        start_new_session=True,
-        text=True,
-        errors="replace",
-    )
+    """Exit code, standard error and seconds of timing; the whole group is gone afterwards.
+
+    What the process reads and says goes through files: a child that it leaves behind may hold a
+    pipe open for ever.
+    """
+    clock, life = PhaseClock(), LifeLine()
+    told, said = (Path(job.out).with_name(name) for name in ("job.json", "errors.txt"))
+    told.write_text(job.model_dump_json())
+    with told.open() as stdin, said.open("w") as stderr:
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env={
+                **_environment(job.threads),
+                **environment,
+                PHASE_VARIABLE: str(clock.fd),
+                LIFE_VARIABLE: str(life.fd),
+            },
+            pass_fds=(clock.fd, life.fd),
+            start_new_session=True,
+        )
     clock.start()
     try:
-        _, errors = process.communicate(job.model_dump_json(), timeout=timeout_s)
+        code = process.wait(timeout_s)
     finally:
         _kill_group(process)
+        life.close()
         seconds = clock.stop()
-    return process.returncode, errors, seconds
+    return code, said.read_text(errors="replace"), seconds
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -148,7 +167,7 @@ def _environment(threads: int) -> dict[str, str]:
     }
 
 
-def _kill_group(process: subprocess.Popen[str]) -> None:
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of the process and its children, also on an interrupt."""
     try:
         os.killpg(process.pid, signal.SIGKILL)  # a new session: the group has the child's number
@@ -164,7 +183,7 @@ def _read(out: Path, phases_s: float) -> Outcome:
         images = _images(out.with_name(IMAGES))
     except FileNotFoundError:
         return Outcome("failed", "the process ended without a result")
-    except (ValidationError, ValueError, OSError, zipfile.BadZipFile):
+    except (ValidationError, ValueError, TypeError, OSError, zipfile.BadZipFile):
         return Outcome("failed", "the process left a damaged result")
     claimed_s = result.elapsed_ns / 1e9
     if abs(claimed_s - phases_s) > CLOCK_S + CLOCK_SHARE * phases_s:
@@ -176,11 +195,12 @@ def _read(out: Path, phases_s: float) -> Outcome:
     return Outcome(result.status, result.reason, result.costs, result.series, images)
 
 
-def _images(path: Path) -> dict[int, NDArray[Any]]:
+def _images(path: Path) -> dict[tuple[int, int], NDArray[Any]]:
     if not path.exists():
         return {}
     with np.load(path, allow_pickle=False) as held:
-        return dict(zip(held["index"].tolist(), held["images"], strict=True))
+        numbers = [(replicate, number) for replicate, number in held["index"].tolist()]
+        return dict(zip(numbers, held["images"], strict=True))
 
 
 def _oom_kills() -> int:

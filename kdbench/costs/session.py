@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,19 @@ from kdbench.costs.shown import check_images, compare_images
 from kdbench.costs.weights_cache import drop_from_cache
 from kdbench.record import Cost
 
+EQUAL_BATCH = 8
 GAIN = 1.05
 """A sweep ends where a doubled batch makes throughput less than this many times higher."""
 SHOWN = ("latency_ms", "speedup", "throughput_img_s")
 """Costs whose calls hand over images."""
+SLOW_CALLS = 100
+"""Calls that a process is given time for beyond its profile's, once their time is known."""
 KEPT_ROUNDS = 3
 FIRST_ROUNDS = 16
 """Rounds among which those whose images are kept are drawn; fewer are timed of slow generators."""
 
+Images = dict[tuple[int, int], Any]
+"""Images by replicate and number of their input."""
 Tell = Callable[[str], None]
 """Told of each figure before it is measured."""
 
@@ -51,7 +57,7 @@ class _Piece:
     """A cost, and the images that its calls gave."""
 
     cost: Cost
-    images: dict[int, Any] = field(default_factory=dict)
+    images: Images = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -64,6 +70,8 @@ class Session:
     tell: Tell = lambda _: None
     rounds: list[Outcome] = field(default_factory=list)
     """The processes of the latency that was taken."""
+    _call_s: float = 0.0
+    """What a call takes, as soon as that is known."""
 
     def costs(self) -> list[Cost]:
         """All costs of the profile; what could not be measured has its reason.
@@ -72,6 +80,7 @@ class Session:
         """
         pieces = self._latencies()
         first = pieces[0].cost
+        self._call_s = (first.value or 0) / 1e3
         if first.value is None:
             reason = first.reason or ""
             untried: tuple[Figure, ...] = ("memory", "counts")
@@ -83,7 +92,8 @@ class Session:
         if self.profile.cold_starts:
             pieces.append(self._cold_start())
         if self.profile.energy:
-            pieces += self._once("energy", 1)
+            batches = self.profile.memory_batches
+            pieces += [piece for batch in batches for piece in self._once("energy", batch)]
         return self._counted_and_checked(pieces)
 
     def _latencies(self) -> list[_Piece]:
@@ -108,14 +118,18 @@ class Session:
         return _Piece(merge_ratios(costs, ratios), _images(outcomes))
 
     def _least_noisy(self, figure: Figure) -> list[Outcome]:
-        """Equal processes; all of them once more while a headline is marked for noise."""
+        """Equal processes; all of them once more while their figure is marked for noise.
+
+        A process that fails ends it: what failed once is not a figure, and a hang takes long.
+        """
         best: list[Outcome] = []
         for attempt in range(self.profile.reruns + 1):
-            again = ", again for its noise" if attempt else ""
-            found = [
-                self._run(figure, 1, note=again, keep=_secret_rounds())
-                for _ in range(self.profile.processes)
-            ]
+            found: list[Outcome] = []
+            while len(found) < self.profile.processes:
+                again = ", again for its noise" if attempt else ""
+                found.append(self._run(figure, 1, note=again, keep=_secret_rounds()))
+                if found[-1].status != "ok":
+                    return found
             if not best or _noise(found) < _noise(best):
                 best = found
             if _noise(best) == 0:
@@ -149,7 +163,7 @@ class Session:
 
     def _once(self, figure: Figure, batch: int) -> list[_Piece]:
         """A figure of one process."""
-        outcome = self._run(figure, batch, keep=(0,))
+        outcome = self._run(figure, batch, keep=_secret_rounds())
         if outcome.status != "ok":
             return [_Piece(cost) for cost in self._all_missing(figure, batch, _reason(outcome))]
         return [_Piece(cost, outcome.images) for cost in outcome.costs]
@@ -161,7 +175,7 @@ class Session:
         *,
         note: str = "",
         keep: tuple[int, ...] = (),
-        show: tuple[int, ...] = (),
+        show: tuple[tuple[int, int], ...] = (),
         environment: dict[str, str] | None = None,
     ) -> Outcome:
         self.tell(figure + (f" at batch {batch}" if batch > 1 else "") + note)
@@ -176,12 +190,14 @@ class Session:
             "batch": batch,
             "boundaries": self.profile.boundaries,
             "effort": self.profile.effort.model_dump(),
+            "replicate": secrets.randbelow(2**31),
             "keep": keep,
             "show": show,
             "threads": program.threads,
             "machine": program.machine,
         }
-        return self.measure(job, timeout_s=self.profile.timeout_s, environment=environment)
+        timeout_s = self.profile.timeout_s + SLOW_CALLS * self._call_s
+        return self.measure(job, timeout_s=timeout_s, environment=environment)
 
     def _counted_and_checked(self, pieces: list[_Piece]) -> list[Cost]:
         """All costs, their images compared with those that the program draws without a clock."""
@@ -204,7 +220,7 @@ class Session:
         ]
 
 
-def _compared(piece: _Piece, drawn: dict[int, Any]) -> Cost:
+def _compared(piece: _Piece, drawn: Images) -> Cost:
     cost = piece.cost
     if cost.value is None or cost.boundary != "e2e" or cost.metric not in SHOWN:
         return cost
@@ -226,19 +242,27 @@ def _reason(outcome: Outcome) -> str:
     return f"{outcome.status}: {outcome.reason}"
 
 
-def _images(outcomes: list[Outcome]) -> dict[int, Any]:
+def _images(outcomes: list[Outcome]) -> Images:
     return {number: image for o in outcomes for number, image in o.images.items()}
 
 
 def _noise(outcomes: list[Outcome]) -> int:
-    """How many of the headlines are marked for noise, or are missing."""
-    return sum(not o.costs or is_noisy(o.costs[0]) for o in outcomes)
+    """How many of the headlines are marked for noise, and whether they disagree."""
+    costs = [outcome.costs[0] for outcome in outcomes]
+    return sum(map(is_noisy, costs)) + is_noisy(merge_costs(costs))
 
 
 def _is_over(costs: list[Cost]) -> bool:
-    """Whether memory ended, or the last doubling of the batch gained too little."""
-    if costs[-1].value is None:
+    """Whether memory ended, or two doublings of the batch in a row gained too little.
+
+    One alone can be the machine's. Batch 8 is always reached: it is what rows are compared at.
+    """
+    last = [cost.value for cost in costs[-3:]]
+    if last[-1] is None:
         return True
-    if len(costs) < 2 or costs[-2].value is None:
+    if len(last) < 3 or (costs[-1].batch or 0) < EQUAL_BATCH:
         return False
-    return costs[-1].value < GAIN * costs[-2].value
+    return all(
+        before is not None and after is not None and after < GAIN * before
+        for before, after in pairwise(last)
+    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import inf, log10
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdbench.record import Cost
+
+K = TypeVar("K")
 
 LEAST_DB = 50.0
 """Below this PSNR two images are of different arithmetic, not of another order of it: 57 dB is what
@@ -17,12 +19,12 @@ bfloat16 leaves of float32 in a small generator, 140 dB another memory format.""
 
 
 def compare_images(
-    timed: Mapping[int, NDArray[Any]], drawn: Mapping[int, NDArray[Any]]
+    timed: Mapping[K, NDArray[Any]], drawn: Mapping[K, NDArray[Any]]
 ) -> dict[str, float | str | None]:
     """How far timed images are from those drawn without a clock.
 
     Args:
-        timed: by number of the input, (C, H, W), uint8 or float32.
+        timed: by what names their input, (C, H, W), uint8 or float32.
         drawn: the same inputs and more.
 
     Returns:

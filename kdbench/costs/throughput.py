@@ -9,13 +9,18 @@ from math import ceil
 # Bound here, before the code of any generator is imported and could replace them.
 from time import perf_counter_ns, process_time_ns
 
+import numpy as np
 from torch import Tensor
 
 from kdbench.costs.boundary import Boundary, Pool, Prepared
 from kdbench.costs.effort import Effort
-from kdbench.costs.marks import REPLAYED, cpu_share, share_marks
+from kdbench.costs.marks import REPLAYED, cpu_share, share_marks, spread_marks
+from kdbench.costs.order import timing_interval
 from kdbench.costs.timing import measuring, warm_up
 from kdbench.record import Cost
+
+BLOCKS = 6
+"""The fewest whose extremes are a 95 % interval of their median."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,40 +37,44 @@ class Block:
 def throughput(
     subject: Boundary, pool: Pool, effort: Effort, *, batch: int, config_key: str
 ) -> Block:
-    """Images over the time of calls in a row, waiting for the device once, at the end.
+    """Images over the time of calls in a row, waiting for the device at the end of each block.
 
-    Inputs are copied ahead of the clock and take turns. A first pass over them tells how many calls
-    a block takes, and what a call on inputs that were never seen takes. The last output is checked
-    after the clock.
+    The median of six blocks, whose extremes are its 95 % interval. Inputs are copied ahead of the
+    clock and take turns. A first pass over them tells how many calls a block takes, and what a call
+    on inputs that were never seen takes. The last output is checked after the clock.
     """
     begun = perf_counter_ns()
     given = [subject.copy(inputs) for inputs in pool.timed]
     with measuring():
         _, settled = warm_up(subject, pool, batch, effort)
         first = _time_calls(subject, given, len(given), batch)
-        calls = max(1, ceil(effort.block_s * 1e9 / first.wall_ns * len(given)))
-        block = _time_calls(subject, given, calls, batch)
+        block_ns = effort.block_s * 1e9 / BLOCKS
+        calls = max(1, ceil(block_ns / first.wall_ns * len(given)))
+        blocks = [_time_calls(subject, given, calls, batch) for _ in range(BLOCKS)]
     elapsed = perf_counter_ns() - begun
-    wall_ns, cpu_ns = block.wall_ns, block.cpu_ns
-    seen_ns, unseen_ns = wall_ns / calls, first.wall_ns / len(given)
-    share = cpu_share(wall_ns, cpu_ns, subject.cpu_threads)
+    walls = [block.wall_ns for block in blocks]
+    rates = [calls * batch / wall * 1e9 for wall in walls]
+    share = cpu_share(walls, [block.cpu_ns for block in blocks], subject.cpu_threads)
+    replayed = first.wall_ns / len(given) > REPLAYED * float(np.median(walls)) / calls
     cost = Cost(
         metric="throughput_img_s",
         unit="images/s",
-        value=calls * batch / wall_ns * 1e9,
-        stat="total",
+        value=float(np.median(rates)),
+        stat="median",
         boundary=subject.name,
         batch=batch,
-        n=calls,
+        interval=timing_interval(rates),
+        n=BLOCKS,
         config_key=config_key,
         marks=[
+            *spread_marks(walls),
             *share_marks(share, subject.cpu_threads),
-            *(["replayed"] if unseen_ns > REPLAYED * seen_ns else []),
+            *(["replayed"] if replayed else []),
             *([] if settled else ["warmup_unsettled"]),
         ],
-        details={"cpu_share": share, "seconds": wall_ns / 1e9},
+        details={"cpu_share": share, "seconds": sum(walls) / 1e9, "calls_a_block": float(calls)},
     )
-    return Block(cost, (block.last,), elapsed)
+    return Block(cost, (blocks[-1].last,), elapsed)
 
 
 @dataclass(frozen=True, eq=False)

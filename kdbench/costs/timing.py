@@ -19,6 +19,8 @@ from torch import Tensor
 from kdbench.costs.boundary import Boundary, Pool, Prepared
 from kdbench.costs.effort import Effort
 
+DEVICE_WARMUP_S = 1.0
+"""Least warm-up of a device, whose clocks rise slowly."""
 SETTLED = 0.05
 """Largest change of the median of five calls from the five before."""
 
@@ -82,12 +84,13 @@ def warm_up(subject: Boundary, pool: Pool, batch: int, effort: Effort) -> tuple[
         Wall times in nanoseconds, and whether they settled.
     """
     durations: list[int] = []
+    least_s = max(effort.warmup_min_s, 0.0 if subject.cpu_threads else DEVICE_WARMUP_S)
     for given in cycle(pool.warm):
         durations.append(time_call(subject, given, batch).wall_ns)
         if len(durations) == 1:
             start = perf_counter_ns()  # a first call may compile, which no cap is meant for
         elapsed_s = (perf_counter_ns() - start) / 1e9
-        enough = len(durations) >= effort.warmup_calls_min and elapsed_s >= effort.warmup_min_s
+        enough = len(durations) >= effort.warmup_calls_min and elapsed_s >= least_s
         if enough and _is_settled(durations):
             return durations, True
         if elapsed_s >= effort.warmup_max_s:

@@ -21,7 +21,9 @@ _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def apply(generator: Generator, variant: Variant, device: torch.device) -> Generator:
-    """A new generator, its network a varied copy on `device`; the given one stays as it is.
+    """A generator whose network is a varied copy on `device`; the given one stays as it is.
+
+    Without anything to vary it is the given one.
 
     Sets whether this process rounds float32 products to TF32, for all networks in it.
 
@@ -41,6 +43,8 @@ def apply(generator: Generator, variant: Variant, device: torch.device) -> Gener
         _set_tf32(False)
         return generator
     _set_tf32(_is_tf32(variant))
+    if variant in (Variant(), Variant("tf32")):
+        return generator
     return replace(generator, network=_vary(generator.network, variant, device))
 
 

@@ -81,6 +81,11 @@ class Exported:
         return images.detach().float()
 
     @property
+    def network(self) -> torch.nn.Module | None:
+        """The program itself, where it is a module: its types and parameters can be read."""
+        return self.call if isinstance(self.call, torch.nn.Module) else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its images must know of how they were drawn."""
         return ("called with latents alone",) if self.inputs == 1 else ()

@@ -18,7 +18,7 @@ from kdbench.report.cost_choice import (
 from kdbench.report.rows import Row
 from kdbench.statistics import Estimated, log_mean_interval, ratio_interval
 
-FORBIDDING = ("output_differs", "implausible", "mismatch")
+FORBIDDING = ("output_differs", "implausible", "mismatch", "overthreaded", "replayed")
 """Marks that say that something else was timed than what is compared."""
 _TIMES = ("latency_ms", "throughput_img_s")
 DISAGREES = 0.10

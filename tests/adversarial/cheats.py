@@ -7,9 +7,12 @@ import multiprocessing
 import sys
 import threading
 import time
+from hashlib import sha256
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from cost_subjects import Squares
 from torch import Tensor
@@ -55,6 +58,20 @@ class Replayer(Honest):
         if first not in self.kept:
             self.kept[first] = super().__call__(inputs)
         return self.kept[first].clone()
+
+
+class Librarian(Honest):
+    """Keeps every output in a folder, where later processes find it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        name = sha256(inputs.latents.numpy().tobytes()).hexdigest()
+        path = self.folder / f"{name}.npy"
+        if not path.exists():
+            np.save(path, super().__call__(inputs).numpy())
+        return torch.from_numpy(np.load(path))
 
 
 class Constant(Honest):

@@ -103,7 +103,13 @@ def measure_here() -> Callable[..., Outcome]:
     ) -> Outcome:
         job = {"figure": figure, "build": spec(name, arguments, task), "machine": "h:1"}
         return _here(
-            {**job, "against": spec("Honest", {}), "batch": batch, "effort": EFFORT, "show": (0,)}
+            {
+                **job,
+                "against": spec("Honest", {}),
+                "batch": batch,
+                "effort": EFFORT,
+                "show": ((0, 0),),
+            }
         )
 
     return measure

@@ -60,7 +60,8 @@ def test_work_in_another_process_is_no_work_of_this_one(figure: Callable[..., Ou
     assert cost.details["cpu_share"] < 0.5  # type: ignore[operator]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_work_on_another_stream_is_waited_for() -> None:
     walls = []
     for products in (1, 200):

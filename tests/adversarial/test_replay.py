@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 from cheats import HONEST_MS
@@ -13,6 +14,7 @@ from kdbench.costs.run import Outcome
 from kdbench.record import Cost
 
 BATCH = 8
+Costs = Callable[..., dict[str, Cost]]
 Timed = Callable[[str, Figure], Cost]
 
 
@@ -43,6 +45,13 @@ def test_a_kept_output_marks_the_latency(timed: Timed) -> None:
     cost = timed("Replayer", "latency")
     assert cost.value < HONEST_MS / 2
     assert "replayed" in cost.marks
+
+
+def test_outputs_of_an_earlier_process_are_of_other_inputs(costs: Costs, tmp_path: Path) -> None:
+    for _ in range(2):  # replays within a process are marked, and those across do not happen
+        found = costs("Librarian", fresh=True, folder=str(tmp_path))["latency_ms"]
+        assert found.value is not None
+        assert "replayed" in found.marks
 
 
 def test_a_kept_output_marks_the_ratio(timed: Timed) -> None:

@@ -164,7 +164,7 @@ class Writer(Recorder):
 
 def pool(size: int = 1, batch: int = 1, *, boundary: Boundary | None = None) -> Pool:
     """The batches of one size, of inputs for batches of up to `size`."""
-    return pool_of(boundary or subject(Recorder()), inputs_for(Squares(), (size,)), batch)
+    return pool_of(boundary or subject(Recorder()), inputs_for(Squares(), size, replicate=0), batch)
 
 
 def subject(generator: object, task: Task | None = None) -> EndToEnd:

@@ -40,7 +40,7 @@ def claim(job: dict[str, Any]) -> None:
     if "note" in job["build"]:
         images = np.empty(1, object)
         images[0] = Opener(job["build"]["note"])
-        np.savez(Path(job["out"]).with_name("images.npz"), index=np.array([0]), images=images)
+        np.savez(Path(job["out"]).with_name("images.npz"), index=np.array([[0, 0]]), images=images)
     said = {"costs": [], "series": {}, "process": {}, "elapsed_ns": 3 * 10**9}
     Path(job["out"]).write_text(json.dumps({"status": "ok", "reason": None, **said}))
 
@@ -63,6 +63,19 @@ if __name__ == "__main__":
         main(build)
     elif fault == "hang":
         hang(json.load(sys.stdin))
+    elif fault == "outlive":
+        from kdbench.costs.life_line import end_with_parent
+
+        end_with_parent()
+        note = Path(json.load(sys.stdin)["build"]["note"])
+        note.with_suffix(".part").write_text(str(os.getpid()))
+        note.with_suffix(".part").rename(note)
+        time.sleep(60)
+    elif fault == "leave":
+        subprocess.Popen(["sleep", "30"])  # holds what it inherits
+        from kdbench.costs.probe import main
+
+        main(build)
     elif fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault == "raise":

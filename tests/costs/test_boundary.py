@@ -24,7 +24,7 @@ from kdbench.errors import NothingMeasured
 from kdbench.generators.base import Inputs
 from kdbench.generators.direct import NetworkGenerator
 
-TWO = inputs_for(Squares(), (2,)).take(slice(2))
+TWO = inputs_for(Squares(), 2, replicate=0).take(slice(2))
 IMAGES = torch.zeros(2, 1, 8, 8)
 
 
@@ -182,7 +182,7 @@ def test_the_core_gets_the_arguments_of_the_first_evaluation_and_runs_none() -> 
 
 
 def test_a_buffer_that_is_used_again_does_not_make_all_cores_equal() -> None:
-    boundary, inputs = core(stepping()), inputs_for(Squares(), (2,))
+    boundary, inputs = core(stepping()), inputs_for(Squares(), 2, replicate=0)
     pool = pool_of(boundary, inputs, 2)
     prepared: list[Any] = [*pool.warm, *pool.timed]
     firsts = {tuple(given.args[0].flatten().tolist()) for given in prepared}
@@ -219,7 +219,7 @@ def test_an_output_is_of_all_images_and_guidance_may_double_it() -> None:
 
 @pytest.mark.parametrize("batch", [1, 2, 8])
 def test_a_pool_holds_each_input_once(batch: int) -> None:
-    pool = pool_of(subject(Recorder()), inputs_for(Squares(), (batch,)), batch)
+    pool = pool_of(subject(Recorder()), inputs_for(Squares(), batch, replicate=0), batch)
     assert (len(pool.warm), len(pool.timed)) == (WARM, TIMED)
     prepared: list[Any] = [*pool.warm, *pool.timed]
     indices = torch.cat([given.index for given in prepared])
@@ -227,7 +227,7 @@ def test_a_pool_holds_each_input_once(batch: int) -> None:
 
 
 def test_five_batches_are_the_smallest_pool() -> None:
-    inputs = inputs_for(Squares(), (1,))
+    inputs = inputs_for(Squares(), 1, replicate=0)
     pool = pool_of(subject(Recorder()), inputs, 4)
     assert (len(pool.warm), len(pool.timed)) == (1, 4)
     with pytest.raises(ValueError, match="too few"):
@@ -235,6 +235,6 @@ def test_five_batches_are_the_smallest_pool() -> None:
 
 
 def test_inputs_that_come_twice_are_no_pool() -> None:
-    twice = inputs_for(Squares(), (1,)).take(torch.arange(20) % 19)
+    twice = inputs_for(Squares(), 1, replicate=0).take(torch.arange(20) % 19)
     with pytest.raises(ValueError, match="not distinct"):
         pool_of(subject(Recorder()), twice, 1)

@@ -18,7 +18,7 @@ from kdbench.generators.base import Generator, Inputs
 from kdbench.generators.direct import NetworkGenerator
 from kdbench.record import Cost
 
-ONE = inputs_for(Squares(), (1,)).take(slice(1))
+ONE = inputs_for(Squares(), 1, replicate=0).take(slice(1))
 LAYER = 8 * 8 * 9
 """MACs of a 3 by 3 convolution of one channel over a square."""
 

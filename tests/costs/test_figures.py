@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import torch
 from cost_subjects import Convolver, Decoded, Hoarder, Recorder, Sleeper, Squares
+from torch import Tensor
 
 from kdbench.costs.figures import THROUGHPUT_BATCHES, Bench, Found
 from kdbench.costs.job import Job
+from kdbench.errors import NothingMeasured
+from kdbench.generators.base import Inputs
 from kdbench.record import Cost
 
 FAST = {
@@ -72,10 +75,20 @@ def test_images_are_those_of_their_inputs_and_of_the_headline_alone() -> None:
     boundaries = ("e2e", "pipe")
     found = measure(Recorder(), "latency", boundaries=boundaries, keep=(0, 3), batch=2)
     inputs = Squares().inputs(40, split="held-out", replicate=0)
-    assert {8, 9, 14, 15} <= set(found.shown)
+    assert {(0, 8), (0, 9), (0, 14), (0, 15)} <= set(found.shown)
     assert len(found.shown) in (4, 6)  # the last round's may be among them
-    for number, image in found.shown.items():
+    for (_, number), image in found.shown.items():
         assert torch.equal(image, Squares().finish(inputs.latents[number]))
+
+
+def test_inputs_are_those_of_the_replicate_that_the_parent_drew() -> None:
+    first, other = (
+        measure(Recorder(), "latency", keep=(0,), replicate=replicate) for replicate in (5, 6)
+    )
+    drawn = measure(Recorder(), "counts", show=tuple(first.shown)).shown
+    assert {replicate for replicate, _ in first.shown} == {5}
+    assert all(torch.equal(image, drawn[key]) for key, image in first.shown.items())
+    assert not torch.equal(first.shown[5, 4], other.shown[6, 4])
 
 
 def test_what_a_generator_has_no_boundary_for_has_its_reason() -> None:
@@ -121,13 +134,13 @@ def test_a_teacher_in_other_conditions_is_a_mismatch() -> None:
 
 def test_throughput_takes_turns_over_four_batches_and_keeps_the_last() -> None:
     recorder = Recorder()
-    found = measure(recorder, "throughput", batch=4)
+    found = measure(recorder, "throughput", batch=4, keep=(2, 7))
     (cost,) = found.costs
     assert (cost.metric, cost.batch, cost.boundary) == ("throughput_img_s", 4, "e2e")
     timed = [4 * i for i in range(1, THROUGHPUT_BATCHES)]
     assert set(recorder.seen) == {0, *timed}
     last = recorder.seen[-1]
-    assert set(found.shown) == set(range(last, last + 4))
+    assert set(found.shown) == {(0, last + 2), (0, last + 3)}
 
 
 def test_memory_is_of_the_batch_asked_for() -> None:
@@ -137,11 +150,31 @@ def test_memory_is_of_the_batch_asked_for() -> None:
 
 
 def test_counts_draw_the_inputs_asked_for_without_a_clock() -> None:
-    found = measure(Convolver(calls=2, nfe=2), "counts", show=(3, 17))
+    found = measure(Convolver(calls=2, nfe=2), "counts", show=((0, 3), (0, 17)))
     assert {cost.metric for cost in found.costs} == {"parameters", "macs", "nfe"}
-    assert set(found.shown) == {3, 17}
+    assert set(found.shown) == {(0, 3), (0, 17)}
     assert PHASES == []
     assert measure(Convolver(calls=2, nfe=2), "counts").shown == {}
+
+
+def test_counts_stay_where_images_cannot_be_drawn() -> None:
+    class OneAtATime(Convolver):
+        def __call__(self, inputs: Inputs) -> Tensor:
+            if len(inputs) > 1:
+                raise RuntimeError("exported at batch 1")
+            return super().__call__(inputs)
+
+    found = measure(OneAtATime(calls=2, nfe=2), "counts", show=((0, 3), (0, 17)))
+    assert {cost.metric: cost.value for cost in found.costs}["nfe"] == 2
+    assert found.shown == {}
+
+
+def test_a_program_of_few_images_is_not_asked_for_more() -> None:
+    one = Recorder()
+    one.at_once = 1  # type: ignore[attr-defined]
+    with pytest.raises(NothingMeasured, match="takes 1 at a time"):
+        measure(one, "memory", batch=8)
+    assert set(measure(one, "counts", show=((0, 1), (0, 2))).shown) == {(0, 1), (0, 2)}
 
 
 def test_energy_that_cannot_be_read_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

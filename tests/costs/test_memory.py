@@ -14,7 +14,7 @@ from kdbench.costs import memory
 from kdbench.costs.boundary import inputs_for
 from kdbench.costs.run import measure_figure
 
-INPUTS = inputs_for(Squares(), (1,)).take(slice(4))
+INPUTS = inputs_for(Squares(), 1, replicate=0).take(slice(4))
 PROBING = [sys.executable, str(Path(__file__).with_name("probing.py"))]
 
 linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")

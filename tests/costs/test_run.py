@@ -35,7 +35,7 @@ def measure(
 def ratio() -> Outcome:
     """One undisturbed process."""
     against = {"name": "Convolver", "args": {"calls": 8, "nfe": 8}}
-    return measure(figure="ratio", against=against, against_label="teacher/full")
+    return measure(figure="ratio", against=against, against_label="teacher/full", keep=(0,))
 
 
 def test_a_figure_comes_back_from_a_fresh_process() -> None:
@@ -45,7 +45,8 @@ def test_a_figure_comes_back_from_a_fresh_process() -> None:
     assert (cost.metric, cost.against) == ("speedup", "teacher/full")
     assert cost.value is not None
     assert cost.value == pytest.approx(np.median(outcome.series["ratio"]))
-    ((number, image),) = outcome.images.items()
+    (((replicate, number), image),) = outcome.images.items()
+    assert replicate == 0
     assert 4 <= number < 20
     assert (image.shape, image.dtype) == ((1, 8, 8), np.uint8)
 
@@ -58,6 +59,30 @@ def test_what_else_the_machine_did_is_beside_the_figure() -> None:
 def test_memory_that_runs_out_while_building_is_oom() -> None:
     outcome = measure(name="Unbuildable")
     assert (outcome.status, outcome.reason, outcome.costs) == ("oom", "out of memory", [])
+
+
+def test_a_child_that_is_left_behind_does_not_keep_the_figure() -> None:
+    begun = time.perf_counter()
+    assert measure("leave", timeout_s=25).status == "ok"
+    assert time.perf_counter() - begun < 25
+
+
+def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
+    note = tmp_path / "child"
+    code = (
+        "import sys; from kdbench.costs.run import measure_figure; "
+        f"measure_figure({{'figure': 'latency', 'build': {{'note': {str(note)!r}}}, "
+        f"'machine': 'h:1'}}, timeout_s=60, command=[sys.executable, {SCRIPT!r}, 'outlive'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        while not note.exists():
+            time.sleep(0.05)
+        parent.kill()
+    probe = int(note.read_text())
+    deadline = time.perf_counter() + 10
+    while psutil.pid_exists(probe) and psutil.Process(probe).status() != "zombie":
+        assert time.perf_counter() < deadline
+        time.sleep(0.05)
 
 
 def test_timeout_kills_the_whole_group_and_the_parent_waits_idly(tmp_path: Path) -> None:

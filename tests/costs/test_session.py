@@ -14,7 +14,7 @@ from kdbench.costs.effort import Effort
 from kdbench.costs.missing import FIGURES, missing
 from kdbench.costs.profiles import Profile
 from kdbench.costs.run import Outcome
-from kdbench.costs.session import KEPT_ROUNDS, Program, Session
+from kdbench.costs.session import KEPT_ROUNDS, SLOW_CALLS, Program, Session
 from kdbench.record import Cost
 
 IMAGE = np.zeros((1, 8, 8), np.uint8)
@@ -84,7 +84,7 @@ def test_a_figure_is_a_process_and_counts_come_last() -> None:
     costs = session(processes, full, BESIDE)
     assert processes.figures() == [
         "latency@1", "ratio@1", "throughput@1", "throughput@8", "memory@1", "memory@8",
-        "cold-start@1", "cold-start@1", "energy@1", "counts@1",
+        "cold-start@1", "cold-start@1", "energy@1", "energy@8", "counts@1",
     ]  # fmt: skip
     assert {metric for metric, *_ in costs} == {m for names in FIGURES.values() for m in names}
     assert all(cost.value is not None for cost in costs.values())
@@ -98,7 +98,8 @@ def test_every_process_is_told_the_conditions_and_some_the_teacher() -> None:
         assert job["against"] == ({"name": "t"} if beside else None)
         assert job["against_label"] == ("teacher/full" if beside else None)
         assert (job["machine"], job["variant"]) == ("h:1", "fp32")
-        assert job["timeout_s"] == BARE.timeout_s
+        slow = 0 if job["figure"] == "latency" else SLOW_CALLS * 2e-3
+        assert job["timeout_s"] == BARE.timeout_s + slow
     alone = Processes()
     session(alone)
     assert "ratio@1" not in alone.figures()
@@ -161,7 +162,7 @@ def test_a_program_that_cannot_be_timed_has_its_reason_and_nothing_else_is_tried
         ("throughput", ("throughput_img_s", "e2e", 8)),
         ("memory", ("peak_memory_mib", "e2e", 8)),
         ("cold-start", ("cold_start_s", "e2e", 1)),
-        ("energy", ("energy_j_per_image", "e2e", 1)),
+        ("energy", ("energy_j_per_image", "e2e", 8)),
     ],
 )
 @pytest.mark.parametrize(
@@ -219,21 +220,47 @@ def test_noise_is_measured_once_more_and_then_stays(
     assert costs["latency_ms", "e2e", 1].marks == marks
 
 
-def test_a_sweep_ends_where_a_doubling_gains_too_little() -> None:
-    rates = {1: 100.0, 2: 190.0, 4: 195.0, 8: 400.0}
+def test_processes_that_disagree_are_measured_once_more() -> None:
+    values = iter([2.0, 3.0, 2.0, 2.0])
+
+    def latency(_: object) -> Outcome:
+        found = cost("latency_ms", next(values), boundary="e2e", batch=1)
+        return Outcome("ok", costs=[found], images={4: IMAGE})
+
+    two = profile(processes=2, reruns=1, boundaries=("e2e",))
+    merged = session(Processes({"latency": latency}), two)["latency_ms", "e2e", 1]
+    assert (merged.value, merged.marks) == (2.0, [])
+
+
+def test_a_hang_is_waited_for_once() -> None:
+    processes = Processes({"ratio": lambda _: Outcome("timeout", "no figure after 9 s")})
+    session(processes, profile(processes=3, reruns=1), BESIDE)
+    assert processes.figures().count("ratio@1") == 1
+
+
+def test_a_sweep_ends_where_two_doublings_gain_too_little() -> None:
+    rates = {1: 100.0, 2: 99.0, 4: 195.0, 8: 196.0, 16: 197.0, 32: 400.0}
 
     def rate(job: dict[str, Any]) -> Outcome:
         batch = job["batch"]
         return Outcome("ok", costs=[cost("throughput_img_s", rates[batch], batch=batch)])
 
     processes = Processes({"throughput": rate})
-    session(processes, profile(batches=(1, 2, 4, 8), sweep=True))
+    session(processes, profile(batches=tuple(rates), sweep=True))
     assert [f for f in processes.figures() if "through" in f] == [
-        "throughput@1", "throughput@2", "throughput@4",
+        "throughput@1", "throughput@2", "throughput@4", "throughput@8", "throughput@16",
     ]  # fmt: skip
     processes = Processes({"throughput": rate})
-    session(processes, profile(batches=(1, 2, 4, 8)))
-    assert sum("through" in f for f in processes.figures()) == 4
+    session(processes, profile(batches=tuple(rates)))
+    assert sum("through" in f for f in processes.figures()) == 6
+
+
+def test_a_sweep_reaches_the_batch_that_rows_are_compared_at() -> None:
+    level = Processes({"throughput": lambda job: Outcome(
+        "ok", costs=[cost("throughput_img_s", 100.0, batch=job["batch"])]
+    )})  # fmt: skip
+    session(level, profile(batches=(1, 2, 4, 8, 16), sweep=True))
+    assert [f for f in level.figures() if "through" in f][-1] == "throughput@8"
 
 
 def test_memory_that_ends_a_sweep_is_its_last_result() -> None:

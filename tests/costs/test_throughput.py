@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdbench.costs.boundary import EndToEnd
 from kdbench.costs.effort import Effort
-from kdbench.costs.throughput import throughput
+from kdbench.costs.throughput import BLOCKS, throughput
 from kdbench.generators.base import Inputs
 
 SHORT = Effort(warmup_min_s=0.01, warmup_max_s=0.1, block_s=0.2)
@@ -19,8 +19,10 @@ POOL = pool(8, 8)
 def test_images_are_counted_and_the_whole_block_is_timed() -> None:
     block = throughput(subject(Sleeper(50)), POOL, SHORT, batch=8, config_key="k")
     assert block.cost.value == pytest.approx(160, rel=0.3)
-    assert block.cost.n == pytest.approx(4, abs=1)
-    assert block.cost.details["seconds"] == pytest.approx(0.2, abs=0.1)
+    assert block.cost.n == BLOCKS
+    assert block.cost.interval is not None
+    assert block.cost.interval.low <= block.cost.value <= block.cost.interval.high  # type: ignore[operator]
+    assert block.cost.details["seconds"] == pytest.approx(BLOCKS * 0.05, rel=0.3)
     assert "starved" in block.cost.marks
     assert block.elapsed_ns > 0.2e9
 
@@ -28,7 +30,7 @@ def test_images_are_counted_and_the_whole_block_is_timed() -> None:
 def test_a_call_longer_than_the_block_is_timed_once() -> None:
     effort = SHORT.model_copy(update={"block_s": 0.01})
     block = throughput(subject(Sleeper(50)), POOL, effort, batch=8, config_key="k")
-    assert block.cost.n == 1
+    assert block.cost.details["calls_a_block"] == 1
     assert block.cost.value == pytest.approx(160, rel=0.3)
 
 
@@ -44,16 +46,16 @@ def test_the_device_is_waited_for_once_at_the_end_of_the_block() -> None:
             return super().__call__(given)  # type: ignore[arg-type]
 
     block = throughput(Watched(Worker(50), Squares(), CPU), POOL, SHORT, batch=8, config_key="k")
-    calls = block.cost.n
-    assert calls is not None
+    calls = int(block.cost.details["calls_a_block"])  # type: ignore[arg-type]
     assert calls > 1
-    assert told[-calls - 2 :] == ["wait", *["call"] * calls, "wait"]
+    assert told[-BLOCKS * (calls + 2) :] == BLOCKS * ["wait", *["call"] * calls, "wait"]
 
 
 def test_inputs_take_turns_and_the_last_images_are_kept() -> None:
     recorder = Recorder()
     block = throughput(subject(recorder), POOL, SHORT, batch=8, config_key="k")
-    timed = recorder.seen[-(block.cost.n or 0) :]
+    calls = int(block.cost.details["calls_a_block"])  # type: ignore[arg-type]
+    timed = recorder.seen[-calls:]
     assert timed[:17] == [8 * (4 + i) for i in range(16)] + [32]
     ((place, images),) = block.kept
     given = POOL.timed[place]

@@ -24,7 +24,7 @@ from kdbench.errors import BadSpec, NothingMeasured
 from kdbench.generators.base import Inputs
 from kdbench.generators.direct import NetworkGenerator
 
-INPUTS = inputs_for(Squares(), (1,)).take(slice(8))
+INPUTS = inputs_for(Squares(), 1, replicate=0).take(slice(8))
 
 
 class Net(nn.Module):
@@ -55,7 +55,7 @@ class Euler:
         """Images (N, C, H, W)."""
         x = latents * 0.5
         for sigma in (0.5, 0.1):
-            x = (x + network(x, torch.full((len(x),), sigma), labels)) / 2
+            x = (x + network(x, torch.full((len(x),), sigma, device=x.device), labels)) / 2
             assert x.dtype == torch.float32
         return x
 
@@ -151,7 +151,12 @@ def test_channels_last_is_the_same_in_another_layout() -> None:
     assert config.memory_format == "channels_last"
 
 
-@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "channels-last", "bf16+channels-last"])
+def test_nothing_to_vary_makes_no_copy() -> None:
+    given = generator()
+    assert apply(given, parse_variant("fp32"), CPU) is given
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16", "channels-last", "bf16+channels-last"])
 def test_the_given_generator_stays_as_it_is(name: str) -> None:
     given = generator()
     state = given.network.state_dict()
@@ -229,6 +234,7 @@ def test_a_compiled_student_is_compiled_counted_and_not_divided_by_an_eager_teac
     assert counters["stats"]["unique_graphs"] == 1  # counting compiled nothing
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", ["cuda-graph", "bf16+cuda-graph", "compile+cuda-graph"])
 def test_a_graph_gives_the_same_images_for_each_input_and_shape(name: str) -> None:

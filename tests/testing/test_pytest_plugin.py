@@ -12,6 +12,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from pytest_benchmark.stats import Metadata
 
+from kdbench.costs.missing import missing
+from kdbench.costs.profiles import PROFILES, Profile
+from kdbench.errors import NothingMeasured
+from kdbench.record import Cost
+from kdbench.testing import subject
 from kdbench.testing.pytest_plugin import SUPPORTED, hand_over
 
 SOMEONE = """
@@ -189,6 +194,34 @@ def test_what_cannot_be_measured_fails_in_one_sentence(someone: pytest.Pytester)
     done.assert_outcomes(failed=len(CALLS))
     done.stdout.fnmatch_lines([f"kdbench_benchmark: {said}" for said in CALLS.values()])
     done.stdout.no_fnmatch_line("*Traceback*")
+    done.stdout.no_fnmatch_line("*During handling of the above exception*")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_says_how_thoroughly_and_not_what_else(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Profile] = []
+
+    class Session:
+        """In place of one that takes minutes."""
+
+        rounds = ()
+
+        def __init__(self, _: object, profile: Profile, **options: object) -> None:
+            given.append(profile)
+
+        def costs(self) -> list[Cost]:
+            return [missing("latency_ms", "of a test", boundary="pipe", batch=1)]
+
+    monkeypatch.setattr(subject, "Session", Session)
+    asked = subject.Asked("toy-edm/euler-1", None, None, "fp32", 1, name, "pipe")
+    with pytest.raises(NothingMeasured, match="of a test"):
+        asked.measure()
+    (one,) = given
+    assert (one.boundaries, one.batches, one.memory_batches) == (("pipe",), (), ())
+    assert (one.cold_starts, one.energy) == (0, False)
+    assert (one.effort, one.processes) == (PROFILES[name].effort, PROFILES[name].processes)
 
 
 def test_one_measurement_a_test(someone: pytest.Pytester) -> None:
