@@ -70,7 +70,7 @@ def main() -> None:
 
     \b
     Examples:
-      kdbench run quick            a leaderboard on real digits, about 10 minutes on a CPU
+      kdbench run quick            a leaderboard on real digits, 15 minutes on a CPU
       kdbench eval images/         how good images of your own are
       kdbench list suites          what can be run
       kdbench doctor               what is installed and what is missing

@@ -37,7 +37,7 @@ from kdbench.costs.ratio import speedup
 from kdbench.costs.sampling import count_sampling
 from kdbench.costs.throughput import throughput
 from kdbench.costs.timing import measuring, time_rounds
-from kdbench.costs.variant import parse_variant
+from kdbench.costs.variant import Variant, parse_variant
 from kdbench.costs.variants import apply
 from kdbench.errors import KdbenchError, NothingMeasured
 from kdbench.generators.base import Generator, Inputs, sample
@@ -210,7 +210,8 @@ class Bench:
 
         That is in float32, without a clock, and in other batches than those that are timed.
         """
-        generator, task = self.make()
+        made, task = self.make()
+        generator = apply(made, Variant(), device_of(made))
         found: dict[tuple[int, int], Tensor] = {}
         for replicate in sorted({replicate for replicate, _ in self.job.show}):
             numbers = [number for other, number in self.job.show if other == replicate]

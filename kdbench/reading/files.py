@@ -20,6 +20,11 @@ from kdbench.reading.names import FORMAT_OF, natural
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are, in the caller's thread."""
 
+FIRST = 64
+"""Files by whose kind and size the number of threads is chosen."""
+SMALL_JPEG = 8 << 10
+"""Bytes below which Python around the decoder takes longer than the decoder does: threads would
+mostly wait for one another."""
 AT_ONCE = 16
 """Files that a thread takes at a time: handing one over costs as much as reading a small one."""
 
@@ -126,6 +131,20 @@ def _declared(paths: Sequence[Path]) -> int:
         with suppress(Unreadable):
             total += declared_bytes(_bytes(path))
     return total
+
+
+def threads_for(files: Sequence[tuple[str, Path]]) -> int:
+    """As many as there are cores, up to 8; one alone where files are small JPEGs."""
+    return 1 if all(_is_small_jpeg(path) for _, path in files[:FIRST]) else threads_here()
+
+
+def _is_small_jpeg(path: Path) -> bool:
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        return False
+    try:
+        return path.stat().st_size < SMALL_JPEG
+    except OSError:
+        return False  # reading it says what is wrong
 
 
 def threads_here() -> int:

@@ -9,7 +9,7 @@ import torch
 
 from kdbench.reading.batches import read_batch
 from kdbench.reading.errors import BadImages
-from kdbench.reading.files import Progress, read_files, threads_here
+from kdbench.reading.files import Progress, read_files, threads_for
 from kdbench.reading.folder import Listing, list_images
 from kdbench.reading.memory import half_of_memory
 from kdbench.reading.names import FORMAT_OF, UNREAD, printable
@@ -38,7 +38,8 @@ def read_images(
         source: folder or file.
         at_least: images that are needed.
         max_bytes: that decoded images may take; by default half of the machine's memory.
-        threads: that decode; by default one for each core, up to 8. The result is the same.
+        threads: that decode; by default one for each core, up to 8, and one alone for small JPEGs.
+            The result is the same.
         progress: called with how many images are done and how many there are.
 
     Raises:
@@ -54,7 +55,7 @@ def read_images(
     else:
         listing = list_images(source) if source.is_dir() else _single(source)
         _refuse_few(len(listing.names) + len(listing.problems), source, at_least)
-        found = _read_files(listing, most, threads or threads_here(), progress)
+        found = _read_files(listing, most, threads, progress)
     return found
 
 
@@ -64,10 +65,14 @@ def _refuse_few(n: int, source: Path, at_least: int) -> None:
         raise BadImages(f"{name!r} holds {_images(n)}, and {at_least:,} are needed.")
 
 
-def _read_files(listing: Listing, most: int, threads: int, progress: Progress) -> ReadSet:
+def _read_files(listing: Listing, most: int, threads: int | None, progress: Progress) -> ReadSet:
     files = [(name, listing.root / name) for name in listing.names]
     images, widened, treatments = read_files(
-        files, problems=listing.problems, most=most, threads=threads, progress=progress
+        files,
+        problems=listing.problems,
+        most=most,
+        threads=threads or threads_for(files),
+        progress=progress,
     )
     labels = None if listing.labels is None else torch.tensor(listing.labels)
     notes = (*listing.notes, *_notes(treatments, len(files)), *alike(images))

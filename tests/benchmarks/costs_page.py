@@ -13,7 +13,7 @@ from kdbench.store import write_atomically
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _SETTING = """\
 `digits-edm/{student}` against `digits-edm/{teacher}`, one thread, {repeats} times each in turn, on
-{cores} cores of {cpu} with a busy loop on every one of them. CV is the standard deviation over
+{cores} cores of {cpu} with two busy loops on each of them. CV is the standard deviation over
 the mean."""
 
 

@@ -132,3 +132,14 @@ def test_notes_count_what_is_lossy(many: Path) -> None:
         "37 of 150 images in JPEG, which is lossy.",
         "19 of 150 images with a palette: looked up as RGB.",
     )
+
+
+def test_small_jpegs_are_read_in_one_thread_and_others_in_several(tmp_path: Path) -> None:
+    from kdbench.reading.files import threads_for, threads_here
+
+    side = {"small.jpg": 32, "large.jpg": 512, "small.png": 32}
+    for name, pixels in side.items():
+        noise = np.random.default_rng(0).integers(0, 256, (pixels, pixels, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / name)
+    found = {name: threads_for([(name, tmp_path / name)]) for name in side}
+    assert found == {"small.jpg": 1, "large.jpg": threads_here(), "small.png": threads_here()}

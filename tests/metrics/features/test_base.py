@@ -109,6 +109,7 @@ def test_a_moved_extractor_is_the_same_one() -> None:
     assert extractor.device == torch.device("meta")
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_images_go_where_the_network_is() -> None:
     extractor = Extractor("sums@1:0", Sums()).on("cuda")
