@@ -60,11 +60,8 @@ def cost_profile(plan: Plan, asked: str | None) -> Profile | None:
     Raises:
         UnknownName: there is no such profile.
     """
-    if asked == "none":
-        return None
-    if asked is None:
-        return profile_of(plan.suite.costs) if plan.suite else BRIEF
-    return profile_of(asked)
+    name = asked or (plan.suite.costs if plan.suite else BRIEF.name)
+    return None if name == "none" else profile_of(name)
 
 
 def run(

@@ -198,7 +198,7 @@ class Suite(Spec):
     """Metrics beyond those of the task."""
     comparisons: tuple[Comparison, ...] = ()
     costs: str = "brief"
-    """How thoroughly costs are measured, unless a run says otherwise."""
+    """How thoroughly costs are measured, or `none`, unless a run says otherwise."""
 
     @property
     def id(self) -> str:

@@ -106,7 +106,8 @@ def costs_option_choices() -> list[str]:
 
 
 def test_suites_choose_how_thoroughly(run: tuple[Path, Any]) -> None:
-    assert cost_profile(make_plan("smoke"), None) == PROFILES["glance"]
+    assert cost_profile(make_plan("smoke"), None) is None
+    assert cost_profile(make_plan("smoke"), "glance") == PROFILES["glance"]
     assert cost_profile(make_plan("quick"), None) == PROFILES["brief"]
     assert cost_profile(make_plan("quick"), "full") == PROFILES["full"]
     assert cost_profile(make_plan("quick"), "none") is None

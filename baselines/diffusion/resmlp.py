@@ -57,8 +57,15 @@ class ResMLP(nn.Module):
         return out
 
 
-def resmlp(task: Task, *, width: int = 64, depth: int = 2, second_time: bool = False) -> Denoiser:
+def resmlp(
+    task: Task,
+    *,
+    width: int = 64,
+    depth: int = 2,
+    second_time: bool = False,
+    null_label: bool = False,
+) -> Denoiser:
     """A preconditioned residual MLP for the images or points of a task."""
-    values = math.prod(task.shape)
-    network = ResMLP(values, task.classes, width, depth, second_time=second_time)
-    return Denoiser(network, task.sigma_data)
+    values, classes = math.prod(task.shape), task.classes + null_label
+    network = ResMLP(values, classes, width, depth, second_time=second_time)
+    return Denoiser(network, task.sigma_data, null_label=task.classes if null_label else None)

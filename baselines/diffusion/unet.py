@@ -74,8 +74,14 @@ class UNet(nn.Module):
 
 
 def unet(
-    task: Task, *, channels: int = 32, dropout: float = 0.1, second_time: bool = False
+    task: Task,
+    *,
+    channels: int = 32,
+    dropout: float = 0.1,
+    second_time: bool = False,
+    null_label: bool = False,
 ) -> Denoiser:
     """A preconditioned U-Net for the images of a task; height and width must be even."""
-    network = UNet(task.shape[0], task.classes, channels, dropout, second_time=second_time)
-    return Denoiser(network, task.sigma_data)
+    classes = task.classes + null_label
+    network = UNet(task.shape[0], classes, channels, dropout, second_time=second_time)
+    return Denoiser(network, task.sigma_data, null_label=task.classes if null_label else None)

@@ -7,7 +7,6 @@ architecture. Distances in these features are `FD[digits-cnn]`, never FID.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -71,33 +70,3 @@ def digits_cnn() -> Extractor:
 def digits_aux() -> Extractor:
     """The auxiliary classifier `digits-aux@1`, for methods."""
     return load_extractor("digits-aux@1", DigitsMLP)
-
-
-def train_classifier(
-    network: nn.Module, images: Tensor, labels: Tensor, *, seed: int, steps: int = 1500
-) -> nn.Module:
-    """Train a judge: AdamW along a cosine, shifts by one pixel, grey noise, smoothed labels.
-
-    Args:
-        network: uint8 images to (features, logits); changed in place and returned in eval mode.
-        images: training split, uint8 (N, 1, 8, 8).
-        labels: (N,), int64.
-        seed: of the order, the shifts and the noise; seed the network before building it.
-        steps: updates with 128 images each.
-    """
-    torch.manual_seed(seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    network.train()
-    for step in range(steps):
-        chosen = torch.randint(len(images), (128,))
-        x = images[chosen].float()
-        if step % 2:
-            x = torch.roll(x, torch.randint(-1, 2, (2,)).tolist(), dims=(2, 3))
-        _, logits = network(x + 8 * torch.randn_like(x))
-        loss = F.cross_entropy(logits, labels[chosen], label_smoothing=0.05)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    return network.eval()
