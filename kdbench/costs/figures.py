@@ -49,8 +49,8 @@ Make = Callable[[], tuple[Generator, Task]]
 
 CHECKED_AT_ONCE = 7
 """Images a call where they are drawn without a clock: a batch that is never timed."""
-THROUGHPUT_BATCHES = 5
-"""Distinct batches that take turns in a block: one to warm up, four to time."""
+THROUGHPUT_BATCHES = 9
+"""Distinct batches that take turns in a block: one to warm up, eight to time."""
 
 
 @dataclass(eq=False)

@@ -132,7 +132,7 @@ def test_a_teacher_in_other_conditions_is_a_mismatch() -> None:
     assert cost.marks[0] == "mismatch:dtype"
 
 
-def test_throughput_takes_turns_over_four_batches_and_keeps_the_last() -> None:
+def test_throughput_takes_turns_over_eight_batches_and_keeps_the_last() -> None:
     recorder = Recorder()
     found = measure(recorder, "throughput", batch=4, keep=(2, 7))
     (cost,) = found.costs
