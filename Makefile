@@ -16,7 +16,7 @@ speed:  ## the benchmarks on an idle machine (about half an hour), and docs/spee
 		--benchmark-json .speed.json -o addopts="--import-mode=importlib -q"
 	python tests/benchmarks/speed_page.py .speed.json docs/speed.md
 
-costs:  ## ratios on a loaded machine (about 7 minutes, nothing beside it), and docs/costs.md from them
+costs:  ## ratios on a loaded machine (about 9 minutes, nothing beside it), and docs/costs.md from them
 	OMP_NUM_THREADS=1 pytest tests/benchmarks/test_ratio_under_load.py --benchmark-only \
 		--benchmark-enable --benchmark-json .costs.json -o addopts="--import-mode=importlib -q"
 	python tests/benchmarks/costs_page.py .costs.json docs/costs.md

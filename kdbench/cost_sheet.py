@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from kdbench.costs.missing import is_failure
 from kdbench.costs.profiles import Profile
 from kdbench.costs.session import Program, Session
+from kdbench.costs.variant import parse_variant
 from kdbench.environment import describe_environment
 from kdbench.errors import BadSpec
 from kdbench.programs import Named
 from kdbench.record import Cost
-
-EAGER = "fp32"
-"""The variant that needs no preparation."""
-FAILURES = ("failed: ", "timeout: ")
-"""How the reasons of figures begin whose process went wrong or was stopped. Others end as they may:
-memory ran out, or the generator has no such figure."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class CostSheet:
             f"{name} {cost.metric}"
             for name, costs in self.variants.items()
             for cost in costs
-            if name not in self.unmeasured and str(cost.reason).startswith(FAILURES)
+            if name not in self.unmeasured and is_failure(cost)
         ]
         return list(dict.fromkeys(names))
 
@@ -72,10 +68,6 @@ def check_variants(names: Sequence[str]) -> list[str]:
     Raises:
         BadSpec: a word is unknown, or words contradict each other; the message has all words.
     """
-    if all(name == EAGER for name in names):
-        return [EAGER]
-    from kdbench.costs.variant import parse_variant
-
     return list(dict.fromkeys(parse_variant(name).name for name in names))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import kdbench.costs
 from kdbench import registry
+from kdbench.costs.missing import is_failure
 from kdbench.costs.profiles import PROFILES, Profile
 from kdbench.costs.session import Program, Session
 from kdbench.environment import code_sha256, describe_machine, family_sha256, package_version
@@ -26,6 +27,8 @@ from kdbench.weights import find_weights
 COST_VERSION = 2
 """Version of the timing protocol."""
 THREADS = 1
+UNMEASURED = {"name", "summary", "about_s", "timeout_s"}
+"""What of a profile changes no figure."""
 
 CODE = tuple(f"kdbench.costs.{m.name}" for m in iter_modules(kdbench.costs.__path__))
 
@@ -103,12 +106,8 @@ def _measured_before(store: Store, key: str) -> list[Cost] | None:
 
 
 def failures_of(costs: list[Cost]) -> str | None:
-    """The reasons of figures whose process failed or hung; memory that ran out is a result."""
-    reasons = {
-        f"{cost.metric}: {cost.reason}"
-        for cost in costs
-        if cost.value is None and (cost.reason or "").startswith(("failed", "timeout"))
-    }
+    """The reasons of figures whose process failed or hung."""
+    reasons = {f"{cost.metric}: {cost.reason}" for cost in costs if is_failure(cost)}
     return "; ".join(sorted(reasons)) or None
 
 
@@ -166,7 +165,7 @@ def cost_key(arm: Arm, *, against: Record | None, device: str, profile: Profile)
             "v": COST_VERSION,
             "program": _program(arm.pair, arm.arm),
             "against": _program(other.pair, other.arm) if other else None,
-            "profile": profile.model_dump(mode="json"),
+            "profile": profile.model_dump(mode="json", exclude=UNMEASURED),
             "threads": THREADS,
             "device": device,
             "machine": describe_machine()["machine"],

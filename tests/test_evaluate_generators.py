@@ -18,11 +18,12 @@ from kdbench.evaluating import choice
 from kdbench.evaluating.evaluate import evaluate
 from kdbench.evaluating.generator_scores import of_generator
 from kdbench.evaluating.material import Material
-from kdbench.evaluating.subjects import open_subject, parse_arm
+from kdbench.evaluating.subjects import open_subject
 from kdbench.metrics import path_length as module
 from kdbench.metrics.base import Use
 from kdbench.metrics.features.base import Extractor
 from kdbench.metrics.path_length import ppl_float, ppl_uint8
+from kdbench.programs import find_arm
 from kdbench.stages import shared_task
 
 DIGITS = shared_task("digits@1")
@@ -56,7 +57,7 @@ def program(path: Path, n: int) -> Path:
 
 
 def material(word: object, *, arm: str | None = None) -> Material:
-    parsed = parse_arm(arm) if arm else None
+    parsed = find_arm(arm) if arm else None
     subject = open_subject(str(word), arm=parsed, task=DIGITS, seed=0, progress=silent)
     return Material(subject, DIGITS, DIGITS)
 

@@ -11,6 +11,7 @@ from random import Random
 from statistics import median
 from typing import Protocol
 
+from kdbench.costs.missing import missing
 from kdbench.costs.nvml import Device, Unreadable
 from kdbench.record import Cost
 from kdbench.seeds import seed
@@ -172,7 +173,7 @@ def energy(
 
 def no_energy(reason: str, *, batch: int, config_key: str) -> Cost:
     """The cost where there is no meter."""
-    return _Energy(value=None, reason=reason, batch=batch, config_key=config_key)
+    return missing("energy_j_per_image", reason, boundary="e2e", batch=batch, config_key=config_key)
 
 
 def _window(

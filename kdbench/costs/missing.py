@@ -7,6 +7,7 @@ from kdbench.spec import content_key
 
 OUT_OF_MEMORY = "out of memory"
 
+_FAILURES = ("failed: ", "timeout: ")
 _UNITS = {
     "latency_ms": ("ms", "median"),
     "throughput_img_s": ("images/s", "total"),
@@ -28,6 +29,14 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "energy": ("energy_j_per_image",),
 }
 """The costs that each figure gives."""
+
+
+def is_failure(cost: Cost) -> bool:
+    """Whether a figure's process went wrong or was stopped.
+
+    Memory that ran out, and a figure that the generator does not have, are results.
+    """
+    return cost.value is None and (cost.reason or "").startswith(_FAILURES)
 
 
 def missing(

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from kdbench import registry
-from kdbench.errors import UnknownName
 from kdbench.evaluating.checkpoints import refuse_other_network
 from kdbench.evaluating.drawing import drawn
 from kdbench.evaluating.failed import refuse_failed
@@ -21,6 +20,7 @@ from kdbench.generators.base import Generator, Inputs
 from kdbench.generators.build import build_generator
 from kdbench.generators.exported import AT_ONCE, PROGRAMS, load_program
 from kdbench.keys import published_weights
+from kdbench.programs import find_arm
 from kdbench.reading import BadImages, ReadSet, read_images
 from kdbench.reading.errors import whose
 from kdbench.reading.names import printable
@@ -93,22 +93,6 @@ class Subject:
             return self.read.stacked()
 
 
-def parse_arm(text: str) -> tuple[Pair, str]:
-    """A registered pair and one of its arms, written `pair/arm`, or `pair` if it has one arm.
-
-    Raises:
-        UnknownName: there is none.
-    """
-    name, _, arm = text.partition("/")
-    pair = registry.pairs.load(name)
-    if not arm and len(pair.arms) == 1:
-        arm = next(iter(pair.arms))
-    if arm not in pair.arms:
-        arms = ", ".join(f"{pair.name}/{one}" for one in pair.arms)
-        raise UnknownName(f"Say which arm of {pair.name} is meant: {arms}.")
-    return pair, arm
-
-
 def arm_of(word: str, named: str | None, option: str = "--as") -> tuple[Pair, str] | None:
     """The registered arm that a word, or the option beside it, stands for.
 
@@ -128,11 +112,11 @@ def arm_of(word: str, named: str | None, option: str = "--as") -> tuple[Pair, st
                 f"{printable(path.name)!r} holds weights and no network: say which registered "
                 f"network and sampler they are for with {option} PAIR/ARM (kdbench list pairs)."
             )
-        return parse_arm(named)
+        return find_arm(named)
     if named is not None:
         raise BadQuestion(f"{option} is for checkpoints, and {printable(path.name)!r} is none.")
     registered = word.partition("/")[0].partition("@")[0] in set(registry.pairs)
-    return parse_arm(word) if registered and not os.path.exists(word) else None
+    return find_arm(word) if registered and not os.path.exists(word) else None
 
 
 def open_subject(

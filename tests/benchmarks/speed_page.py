@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import click
+from measured_page import writer
 
-from kdbench.store import write_atomically
-
-_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _SETTING = """\
 One thread of {cpu}; {packages}. Times are medians of the rounds of one process, in which own code
 and peers took turns."""
-
-
-def with_results(page: str, run: dict[str, Any]) -> str:
-    """The page with its measured part replaced by what `--benchmark-json` wrote."""
-    before, _, rest = page.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{_measured(run)}\n{_END}{after}"
 
 
 def _measured(run: dict[str, Any]) -> str:
@@ -66,15 +54,5 @@ def _note(bench: dict[str, Any]) -> str:
     return "; ".join(said)
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("page", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def main(run: Path, page: Path) -> None:
-    """Put the results in pytest-benchmark's JSON file RUN into PAGE."""
-    text = with_results(page.read_text(), json.loads(run.read_text()))
-    write_atomically(page, text.encode())
-    click.echo(f"wrote {page}")
-
-
 if __name__ == "__main__":
-    main()
+    writer(_measured)()
