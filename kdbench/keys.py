@@ -22,7 +22,11 @@ from kdbench.weights import cards
 
 KEY_VERSION = 1
 
-TRAINER_MODULES = ("kdbench.training.trainer", "kdbench.training.ema")
+TRAINER_MODULES = (
+    "kdbench.training.trainer",
+    "kdbench.training.optimiser",
+    "kdbench.training.ema",
+)
 
 
 def published_weights(pair: Pair, seed: int) -> str | None:
@@ -93,7 +97,7 @@ def load_key(pair: Pair, task: Task, *, seed: int, device: str, retrain: bool) -
             "seed": seed,
             "code": [family_sha256(module) for module in modules],
             "device": device,
-            "precision": "fp32",
+            "precision": pair.budget.precision,
             "torch": package_version("torch"),
         }
         | _of(task)

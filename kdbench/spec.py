@@ -61,7 +61,11 @@ class Budget(Spec):
     batch: int = Field(128, gt=0)
     """Images per update."""
     lr: float = Field(1e-3, gt=0)
-    """Peak learning rate of AdamW; falls along a cosine to 0."""
+    """Peak learning rate."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate goes from its peak to 0, or that it stays."""
+    optimiser: Literal["adamw", "radam"] = "adamw"
+    """Both with decoupled weight decay."""
     extra_lr: PositiveFloat | dict[str, PositiveFloat] | None = None
     """Peak learning rate of networks beside the student (a discriminator), one for all or by
     name; `lr` if not given."""
@@ -69,11 +73,13 @@ class Budget(Spec):
     """Updates over which the learning rate rises linearly to its peak."""
     weight_decay: float = Field(0.0, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's moment decays."""
+    """The optimiser's moment decays."""
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay per update of the weights' moving average, which is what is measured."""
     clip: float = Field(1.0, gt=0)
     """Largest global gradient norm."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What losses are computed in; weights and their moments are float32 in both."""
 
     def peak_lr(self, phase: str) -> float:
         """The peak learning rate of the student or of a network beside it.

@@ -26,47 +26,12 @@ from kdbench.training.checkpoint import (
 from kdbench.training.ema import Ema
 from kdbench.training.ledger import CountedTeacher, Ledger
 from kdbench.training.method import Batch, Method, Setting
+from kdbench.training.optimiser import Trained, autocast, learning_rate
 
 CHECKPOINT_SECONDS = 10.0
 """Longest work that a kill can undo."""
 CURVE_POINTS = 20
 """Points of the recorded training curve."""
-
-
-def learning_rate(budget: Budget, step: int, *, phase: str = "student") -> float:
-    """Linear warm-up, then half a cosine down to 0 at the end of the budget.
-
-    >>> budget = Budget(steps=1000, lr=1.0, warmup=100)
-    >>> [round(learning_rate(budget, step), 3) for step in (0, 99, 500, 999)]
-    [0.01, 0.976, 0.5, 0.0]
-    """
-    rise = min(1.0, (step + 1) / max(budget.warmup, 1))
-    return budget.peak_lr(phase) * rise * 0.5 * (1 + math.cos(math.pi * step / budget.steps))
-
-
-@dataclass(frozen=True, eq=False)
-class _Trained:
-    """A network in training with its optimiser; parameters listed once, not at every update."""
-
-    network: nn.Module
-    optimiser: torch.optim.AdamW
-    parameters: tuple[nn.Parameter, ...]
-
-    @classmethod
-    def of(cls, network: nn.Module, budget: Budget) -> _Trained:
-        parameters = tuple(p for p in network.train().parameters() if p.requires_grad)
-        optimiser = torch.optim.AdamW(
-            parameters,
-            lr=budget.lr,
-            betas=budget.betas,
-            weight_decay=budget.weight_decay,
-            fused=True,
-        )
-        return cls(network, optimiser, parameters)
-
-    def require_gradients(self, required: bool) -> None:
-        for parameter in self.parameters:
-            parameter.requires_grad = required
 
 
 @dataclass(eq=False)
@@ -86,7 +51,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         split = self.setting.task.split("train")
-        self._images = self.setting.task.encode(split.images).to(self.setting.device)
+        self._images = split.images.to(self.setting.device)
         self._labels = split.labels.to(self.setting.device)
         self.ema = Ema(self.student, self.budget.ema)
 
@@ -105,7 +70,7 @@ class Trainer:
         extra = method.extra_networks()
         self._check_rates(extra)
         networks = {"student": self.student, **extra}
-        trained = {name: _Trained.of(network, self.budget) for name, network in networks.items()}
+        trained = {name: Trained.of(network, self.budget) for name, network in networks.items()}
         self._frozen = method.frozen_networks()
         for network in self._frozen.values():
             network.requires_grad_(False)
@@ -147,13 +112,14 @@ class Trainer:
         """A batch of real images, drawn with replacement."""
         chosen = torch.randint(len(self._images), (self.budget.batch,)).to(self._images.device)
         self.ledger.images_seen += len(chosen)
-        return Batch(self._images[chosen], self._labels[chosen], self.step)
+        images = self.setting.task.encode(self._images[chosen])
+        return Batch(images, self._labels[chosen], self.step)
 
     def _update(
         self,
         method: Method,
         phase: str,
-        trained: dict[str, _Trained],
+        trained: dict[str, Trained],
         batch: Batch,
     ) -> None:
         own = trained[phase]
@@ -164,10 +130,11 @@ class Trainer:
                 other.require_gradients(name == phase)
 
         def update() -> float:
-            if phase == "student":
-                loss = method.loss(self.student, self.teacher, batch)
-            else:
-                loss = method.extra_loss(phase, self.student, self.teacher, batch)
+            with autocast(self.budget, self.setting.device):
+                if phase == "student":
+                    loss = method.loss(self.student, self.teacher, batch)
+                else:
+                    loss = method.extra_loss(phase, self.student, self.teacher, batch)
             own.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             return float(loss.detach())
@@ -185,14 +152,14 @@ class Trainer:
         if self.step % every == 0 or self.step == self.budget.steps - 1:
             self.curve.append({"step": self.step, "loss": loss, "grad_norm": norm})
 
-    def _report(self, trained: dict[str, _Trained]) -> None:
+    def _report(self, trained: dict[str, Trained]) -> None:
         if self.step % 20 == 0 or self.step == self.budget.steps:
             self.progress(self.step, self.budget.steps)
         if time.monotonic() - self._last_saved > CHECKPOINT_SECONDS:
             self._save(trained)
             self._last_saved = time.monotonic()
 
-    def _save(self, trained: dict[str, _Trained]) -> None:
+    def _save(self, trained: dict[str, Trained]) -> None:
         tensors = pack("ema", self.ema.network.state_dict())
         for name, own in trained.items():
             tensors |= pack(f"network-{name}", own.network.state_dict())
@@ -202,7 +169,7 @@ class Trainer:
         meta = {"step": self.step, "curve": self.curve, "ledger": self.ledger.as_dict()}
         save_checkpoint(self.checkpoint, tensors, meta)
 
-    def _resume(self, trained: dict[str, _Trained]) -> None:
+    def _resume(self, trained: dict[str, Trained]) -> None:
         found = load_checkpoint(self.checkpoint)
         if found is None:
             return

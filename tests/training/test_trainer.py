@@ -19,6 +19,7 @@ from kdbench.training import trainer as trainer_module
 from kdbench.training.checkpoint import load_checkpoint, network_bytes, save_checkpoint
 from kdbench.training.ledger import CountedTeacher, Ledger
 from kdbench.training.method import Batch, Method, Setting
+from kdbench.training.optimiser import learning_rate
 from kdbench.training.trainer import Trainer
 
 BATCH, IN, HIDDEN, OUT = 8, 3, 5, 3
@@ -310,8 +311,8 @@ def test_networks_beside_the_student_have_their_own_rate(
 ) -> None:
     trainer, _ = make(method=Adversarial, steps=4, lr=0.1, warmup=1, extra_lr=extra_lr)
     budget = trainer.budget
-    assert trainer_module.learning_rate(budget, 0, phase="critic") == pytest.approx(expected)
-    assert trainer_module.learning_rate(budget, 0) == pytest.approx(0.1)
+    assert learning_rate(budget, 0, phase="critic") == pytest.approx(expected)
+    assert learning_rate(budget, 0) == pytest.approx(0.1)
 
 
 def test_a_rate_for_a_network_that_is_not_there_is_refused(
