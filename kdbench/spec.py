@@ -185,7 +185,7 @@ class Comparison(Spec):
     """A comparison that is named before it is run."""
 
     student: str
-    """`pair/arm` of the candidate."""
+    """`pair/arm` of the candidate: a distilled student, or one that learns without a teacher."""
     few_step: str | None = None
     """`pair/arm` of the teacher with as many calls."""
     teacher: str

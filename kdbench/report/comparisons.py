@@ -16,7 +16,7 @@ from kdbench.report.formats import describe_calls
 from kdbench.report.leader import comparable
 from kdbench.report.rows import Row, find_row
 from kdbench.report.speed_up import speed_up
-from kdbench.spec import Comparison, Suite
+from kdbench.spec import FROM_SCRATCH, Comparison, Suite
 from kdbench.statistics import (
     Difference,
     Estimated,
@@ -71,6 +71,8 @@ class Outcome:
             return f"nothing claimed: {test.reason}"
         if test.verdict.label == "too few seeds":
             return f"nothing claimed: {test.verdict.label}"
+        if self.student is not None and self.student.identity.role in FROM_SCRATCH:
+            return f"no teacher; against the best other one: {test.verdict}"
         if test.verdict.word != "better":
             return f"no gain claimed: {test.verdict.word}"
         if self.headroom is None or not self.headroom.exists:
@@ -122,7 +124,7 @@ def _compare_one(rows: Sequence[Row], comparison: Comparison, facts: TaskFacts) 
     teacher = find_row(rows, comparison.teacher)
     few_step = find_row(rows, comparison.few_step) if comparison.few_step else None
     absent = Anchor(None, f"{comparison.student} is not among these records")
-    anchor = find_anchor(student, rows, facts) if student else absent
+    anchor = find_anchor(student, _of_others(student, rows), facts) if student else absent
     fewer = find_anchor_at_fewer_calls(student, rows, facts) if student else absent
     unnamed = "none is named" if comparison.few_step is None else _absent(comparison.few_step)
     return Outcome(
@@ -137,6 +139,11 @@ def _compare_one(rows: Sequence[Row], comparison: Comparison, facts: TaskFacts) 
         size_ratio=_between(student, teacher, _size_ratio),
         headroom=find_task_headroom(teacher, anchor.row, facts) if teacher and anchor.row else None,
     )
+
+
+def _of_others(student: Row, rows: Sequence[Row]) -> list[Row]:
+    """Rows of other pairs: a student that learns without a teacher is not its own anchor."""
+    return [row for row in rows if row.identity.pair != student.identity.pair]
 
 
 def _absent(name: str) -> str:

@@ -77,6 +77,15 @@ def test_a_gain_from_three_seeds_is_an_indication() -> None:
     assert found.size_ratio.value == pytest.approx(800_000 / 81_600)
 
 
+def test_a_student_without_a_teacher_is_not_its_own_anchor_and_claims_no_gain() -> None:
+    alone = made("s", "scratch", (0.6, 0.62, 0.65), validation=0.1)
+    found = outcome(TEACHER, FEW, SCRATCH, alone)
+    assert found.against_anchor.opponent is not None
+    assert found.against_anchor.opponent.label == "c@1/x"
+    assert found.gain == "no teacher; against the best other one: better (indication)"
+    assert outcome(TEACHER, FEW, alone).against_anchor.opponent is None
+
+
 def test_the_direction_of_the_metric_turns_the_verdicts() -> None:
     found = outcome(TEACHER, FEW, SCRATCH, STUDENT, facts=replace(FACTS, higher_is_better=True))
     assert str(found.against_anchor.verdict) == "worse (indication)"
