@@ -7,14 +7,13 @@ where the teacher's velocity is exact, because the target is linear in v.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from kdbench_baselines.diffusion.flow import velocity
 from kdbench_baselines.diffusion.meanflow import MeanFlow, MeanFlowParams
+from kdbench_baselines.diffusion.teacher_bank import draw, teacher_bank
 from torch import Tensor, nn
-
-from kdbench.seeds import seed
-
-CHUNK = 250
 
 
 class MeanFlowDistillationParams(MeanFlowParams):
@@ -35,24 +34,8 @@ class MeanFlowDistillation(MeanFlow):
         """Ask the teacher in advance, or take what another run with this teacher asked."""
         self.bank: dict[str, Tensor] = {}
         if self.params.bank:
-            identity = {
-                "teacher": self.setting.teacher_sha256,
-                "task": self.setting.task.id,
-                **self.params.model_dump(),
-            }
-            made = self.setting.cached("teacher velocities", identity, lambda: self._fill(teacher))
-            self.bank = {name: part.to(self.setting.device) for name, part in made.items()}
-
-    def _fill(self, teacher: nn.Module | None) -> dict[str, Tensor]:
-        """Points in advance, the same for every student of this teacher."""
-        split, task = self.setting.task.split("train"), self.setting.task
-        torch.manual_seed(seed("teacher velocities", task.id))
-        parts = []
-        for _ in range(0, self.params.bank, CHUNK):
-            chosen = torch.randint(len(split), (CHUNK,))
-            images = task.encode(split.images[chosen]).to(self.setting.device)
-            parts.append(self._ask(teacher, images, split.labels[chosen].to(images.device)))
-        return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+            identity, ask = self.params.model_dump(), partial(self._ask, teacher)
+            self.bank = teacher_bank(self.setting, self.params.bank, identity, ask)
 
     def points(
         self, teacher: nn.Module | None, images: Tensor, labels: Tensor
@@ -60,8 +43,7 @@ class MeanFlowDistillation(MeanFlow):
         """Points z at times t, times r ≤ t, and the teacher's velocities v(z, t)."""
         if not self.bank:
             return self._ask(teacher, images, labels)
-        chosen = torch.randint(self.params.bank, (len(images),)).to(images.device)
-        return {name: part[chosen] for name, part in self.bank.items()}
+        return draw(self.bank, len(images))
 
     def _ask(self, teacher: nn.Module | None, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         assert teacher is not None

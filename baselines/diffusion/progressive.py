@@ -7,15 +7,15 @@ teacher steps a → m → b land. One halving is one pair; the next takes its re
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from kdbench_baselines.diffusion.samplers import nested_grid
+from kdbench_baselines.diffusion.teacher_bank import draw, teacher_bank
 from torch import Tensor, nn
 
-from kdbench.seeds import seed
 from kdbench.spec import Spec
 from kdbench.training.method import Batch, Method
-
-CHUNK = 250
 
 
 class ProgressiveParams(Spec):
@@ -52,24 +52,8 @@ class Progressive(Method):
         self.bank: dict[str, Tensor] = {}
         if p.bank:
             assert teacher is not None
-            identity = {
-                "teacher": self.setting.teacher_sha256,
-                "task": self.setting.task.id,
-                **p.model_dump(),
-            }
-            made = self.setting.cached("teacher targets", identity, lambda: self._fill(teacher))
-            self.bank = {name: part.to(self.setting.device) for name, part in made.items()}
-
-    def _fill(self, teacher: nn.Module) -> dict[str, Tensor]:
-        """Targets in advance, the same for every student of this teacher."""
-        split, task = self.setting.task.split("train"), self.setting.task
-        torch.manual_seed(seed("teacher targets", task.id))
-        parts = []
-        for _ in range(0, self.params.bank, CHUNK):
-            chosen = torch.randint(len(split), (CHUNK,))
-            images = task.encode(split.images[chosen]).to(self.setting.device)
-            parts.append(self._targets(teacher, images, split.labels[chosen].to(images.device)))
-        return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+            targets = partial(self._targets, teacher)
+            self.bank = teacher_bank(self.setting, p.bank, p.model_dump(), targets)
 
     def _targets(self, teacher: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Noisy images x at random steps of the student's grid, and what it should make of them."""
@@ -79,14 +63,13 @@ class Progressive(Method):
         target = two_step_target(teacher, x, a, m, b, labels)
         return {"x": x, "sigma": a.flatten(), "labels": labels, "target": target}
 
-    def _draw(self) -> dict[str, Tensor]:
-        chosen = torch.randint(self.params.bank, (self.setting.batch,)).to(self.setting.device)
-        return {name: part[chosen] for name, part in self.bank.items()}
-
     def loss(self, student: nn.Module, teacher: nn.Module | None, batch: Batch) -> Tensor:
         """Truncated-SNR weighted squared error to x̃: max(1, σ_data²/σ²)·‖S(x, a) − x̃‖²."""
         assert teacher is not None
-        drawn = self._draw() if self.bank else self._targets(teacher, batch.images, batch.labels)
+        if self.bank:
+            drawn = draw(self.bank, self.setting.batch)
+        else:
+            drawn = self._targets(teacher, batch.images, batch.labels)
         sigma = drawn["sigma"]
         weight = (self.setting.task.sigma_data / sigma).square().clamp(min=1)
         denoised = student(drawn["x"], sigma, drawn["labels"])
