@@ -96,7 +96,8 @@ def list_command(kind: str, as_json: bool) -> None:
     table.add_column("name")
     table.add_column("what" if "summary" in (entries or [{}])[0] else "provided by")
     for entry in entries:
-        table.add_row(entry["name"], entry.get("summary") or str(entry.get("provides")))
+        mark = f"unrun ({entry['unrun']}): " if entry.get("unrun") else ""
+        table.add_row(entry["name"], mark + (entry.get("summary") or str(entry.get("provides"))))
     _console().print(table, markup=False)
 
 

@@ -38,7 +38,9 @@ class Plan:
     runs: tuple[Run, ...]
     skipped: tuple[Skipped, ...]
     expected_seconds: float
-    """CPU seconds of training and sampling, costs not included."""
+    """CPU seconds of training and sampling, costs and unrun pairs not included."""
+    unrun: dict[str, str]
+    """Pairs, prerequisites included, that nobody has run as they are, and why."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -57,6 +59,7 @@ class Plan:
             "runs": [run.model_dump(mode="json") for run in self.runs],
             "skipped": [vars(skipped) for skipped in self.skipped],
             "expected_cpu_seconds": self.expected_seconds,
+            "unrun": self.unrun,
         }
 
 
@@ -96,8 +99,9 @@ def make_plan(
             else:
                 runs.append(_run(pair, arm, seed, suite, metrics))
     trained = {(run.pair, run.seed): registry.pairs.load(run.pair) for run in runs}
-    expected = sum(pair.expected_seconds for pair in trained.values())
-    return Plan(what, suite, tuple(runs), tuple(skipped), expected)
+    expected = sum(pair.expected_seconds for pair in trained.values() if not pair.unrun)
+    unrun = {name: why for name in order if (why := registry.pairs.load(name).unrun)}
+    return Plan(what, suite, tuple(runs), tuple(skipped), expected, unrun)
 
 
 def _resolve(name: str) -> tuple[Suite | None, list[Pair], str]:

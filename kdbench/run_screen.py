@@ -29,9 +29,11 @@ def show_plan(made: Any, *, costs: Profile | None, workers: int = 2) -> None:
     for reason in sorted({skipped.reason for skipped in made.skipped}):
         count = sum(skipped.reason == reason for skipped in made.skipped)
         console.print(f"Skipped {count}: {reason}.", markup=False, highlight=False)
+    for reason in dict.fromkeys(made.unrun.values()):
+        names = ", ".join(name for name, why in made.unrun.items() if why == reason)
+        console.print(f"Unrun ({reason}): {names}.", markup=False, highlight=False)
     if more := dict.fromkeys(name for one in made.runs for name in one.metrics):
         console.print(f"Beside the task's own metrics: {', '.join(more)}.", markup=False)
-    minutes = math.ceil(made.expected_seconds / 60 / workers)
     programs = len({(one.pair, one.arm) for one in made.runs})
     timed = (
         f"costs ({costs.name}) of at most {programs} programs about {costs.about_s} seconds each; "
@@ -39,10 +41,21 @@ def show_plan(made: Any, *, costs: Profile | None, workers: int = 2) -> None:
         else "costs are left out; "
     )
     console.print(
-        f"{len(made.runs)} runs. From nothing, training and sampling take about {minutes} "
-        f"minute{'s' if minutes > 1 else ''} with {workers} worker{'s' if workers > 1 else ''}, "
+        f"{len(made.runs)} runs. From nothing, {_lasts(made, workers)}, "
         f"{timed}what is already there is taken as it is.",
         highlight=False,
+    )
+
+
+def _lasts(made: Any, workers: int) -> str:
+    """How long training and sampling take, of what is known."""
+    if not made.expected_seconds:
+        return "nobody knows how long training and sampling take"
+    minutes = math.ceil(made.expected_seconds / 60 / workers)
+    known = " but those of unrun pairs" if made.unrun else ""
+    return (
+        f"training and sampling{known} take about {minutes} minute{'s' if minutes > 1 else ''} "
+        f"with {workers} worker{'s' if workers > 1 else ''}"
     )
 
 

@@ -161,6 +161,8 @@ class Pair(Spec):
     tuning: Tuning = Tuning(trials=0)
     expected_seconds: float = Field(1.0, ge=0)
     """Training and sampling on one core of the machine of the published records."""
+    unrun: str = ""
+    """Why nobody has run this pair as it is, in a few words; empty where somebody has."""
 
     @property
     def id(self) -> str:

@@ -39,8 +39,8 @@ REPORT_SEES = {
     *("report", "record", "store", "statistics", "registry", "spec", "errors", "mark_words"),
 }
 PLUGIN_SEES = {"tasks", "generators", "training", "metrics", "errors", "seeds", "spec"}
-TOOLS = {"publish", "tuning"}
-"""What publishes and tunes, run by hand from a checkout."""
+TOOLS = {"cards", "publish", "tuning"}
+"""What publishes, tunes and writes the page of methods, run by hand from a checkout."""
 
 
 def modules(folder: Path, package: str) -> Iterator[tuple[str, Path]]:

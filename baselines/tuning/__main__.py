@@ -37,7 +37,7 @@ def main(name: str, out: Path, workers: int, match: str) -> None:
     chosen = [trial for trial in asked.trials if match in f"{trial.pair}/{trial.label}"]
     pairs = [register(trial, out / "pairs") for trial in chosen]
     runs = [run for pair in pairs for run in runs_of(pair, asked.seeds)]
-    plan = Plan(f"trials {name}", None, tuple(runs), (), 0.0)
+    plan = Plan(f"trials {name}", None, tuple(runs), skipped=(), unrun={}, expected_seconds=0.0)
     store = Store(out)
     files = tuple(str(path) for path in registry.pairs.added.values())
     setting = Setting(out.resolve(), "cpu", False, False, own_command(), files)

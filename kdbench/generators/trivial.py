@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from kdbench.generators.base import Inputs
 from kdbench.tasks.base import Task
+
+CHUNK = 10_000
+"""Images that are decoded at a time."""
 
 
 class ClassMean:
@@ -16,9 +21,11 @@ class ClassMean:
 
     def __init__(self, task: Task) -> None:
         split = task.split("train")
-        images = task.decode(task.encode(split.images))
         self._means = torch.stack(
-            [images[split.labels == label].mean(0) for label in range(task.classes)]
+            [
+                task.decode(task.encode(split.images[split.labels == label])).mean(0)
+                for label in range(task.classes)
+            ]
         )
 
     def __call__(self, inputs: Inputs) -> Tensor:
@@ -32,8 +39,14 @@ class Noise:
     nfe = 0
 
     def __init__(self, task: Task) -> None:
-        images = task.decode(task.encode(task.split("train").images))
-        self._mean, self._std = images.mean(), images.std()
+        values = sums = squares = 0.0
+        for images in torch.split(task.split("train").images, CHUNK):
+            decoded = task.decode(task.encode(images)).double()
+            values += decoded.numel()
+            sums += float(decoded.sum())
+            squares += float(decoded.square().sum())
+        self._mean = sums / values
+        self._std = math.sqrt((squares - values * self._mean**2) / (values - 1))
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Noise with the data's mean and spread, (N, C, H, W)."""
@@ -51,12 +64,12 @@ class Real:
 
     def __init__(self, task: Task) -> None:
         split = task.split("train")
-        self._images = task.decode(task.encode(split.images))
-        self._labels = split.labels
+        self._task, self._images, self._labels = task, split.images, split.labels
 
     def __call__(self, inputs: Inputs) -> Tensor:
         """Training images, (N, C, H, W)."""
-        return self._images[inputs.index % len(self._images)]
+        chosen = self._images[inputs.index % len(self._images)]
+        return self._task.decode(self._task.encode(chosen))
 
     def labels_of(self, inputs: Inputs) -> Tensor:
         """The images' own labels, which stand in for the ones that were asked for."""

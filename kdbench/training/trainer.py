@@ -51,8 +51,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         split = self.setting.task.split("train")
-        self._images = split.images.to(self.setting.device)
-        self._labels = split.labels.to(self.setting.device)
+        self._images, self._labels = split.images, split.labels
         self.ema = Ema(self.student, self.budget.ema)
 
     @property
@@ -109,11 +108,11 @@ class Trainer:
             torch.cuda.manual_seed(value)
 
     def _draw(self) -> Batch:
-        """A batch of real images, drawn with replacement."""
-        chosen = torch.randint(len(self._images), (self.budget.batch,)).to(self._images.device)
+        """A batch of real images, drawn with replacement; only it is on the device."""
+        chosen, device = torch.randint(len(self._images), (self.budget.batch,)), self.setting.device
         self.ledger.images_seen += len(chosen)
-        images = self.setting.task.encode(self._images[chosen])
-        return Batch(images, self._labels[chosen], self.step)
+        images = self.setting.task.encode(self._images[chosen].to(device))
+        return Batch(images, self._labels[chosen].to(device), self.step)
 
     def _update(
         self,
