@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -14,18 +13,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from kdbench.report.facts import TaskFacts
 from kdbench.report.formats import format_number
+from kdbench.report.looks import Look
 from kdbench.report.rows import Row
 from kdbench.report.series import Point, Series
-from kdbench.report.style import (
-    CONTROL,
-    FLOOR,
-    LINES,
-    MARKERS,
-    STUDENTS,
-    TEACHER,
-    TEACHER_MARKERS,
-    LineStyle,
-)
+from kdbench.report.style import CONTROL, FLOOR
 from kdbench.statistics import Estimated
 
 _SPREAD_FOR_LOG = 20
@@ -40,29 +31,25 @@ _CLOSEST_TICKS = 1.22
 """Smallest ratio of two labelled numbers of calls."""
 
 
-@dataclass(frozen=True)
-class _Look:
-    """How one series is drawn."""
-
-    colour: str
-    marker: str
-    line: LineStyle
-    width: float
-
-
 def draw_series(
-    axes: Axes, series: Sequence[Series], facts: TaskFacts, *, numbered: bool
+    axes: Axes,
+    series: Sequence[Series],
+    facts: TaskFacts,
+    *,
+    looks: Sequence[Look],
+    numbered: bool = False,
 ) -> list[Artist]:
     """Draw all series; returns the entries of the legend.
 
     Args:
-        axes: with a logarithmic x axis.
+        axes: with its x axis scaled.
         series: teachers, controls, students.
         facts: of the task, for the line through the best rows.
+        looks: one a series.
         numbered: write the number of calls beside the points of a line.
     """
     handles: list[Artist] = []
-    for one, look in zip(series, _looks(series), strict=True):
+    for one, look in zip(series, looks, strict=True):
         several = len({point.nfe for point in one.points}) > 1
         for point in one.points:
             calls = str(point.nfe) if several and numbered else ""
@@ -81,26 +68,7 @@ def draw_series(
     return handles
 
 
-def _looks(series: Sequence[Series]) -> list[_Look]:
-    families = sorted({one.family for one in series})
-    placed = dict.fromkeys(("teacher", "control", "student"), 0)
-    looks = []
-    for one in series:
-        place = placed[one.kind]
-        placed[one.kind] += 1
-        line = LINES[families.index(one.family) % len(LINES)]
-        marker = MARKERS[place % len(MARKERS)]
-        if one.kind == "teacher":
-            teachers = TEACHER_MARKERS[place % len(TEACHER_MARKERS)]
-            looks.append(_Look(TEACHER, teachers, line, 1.3))
-        elif one.kind == "control":
-            looks.append(_Look(CONTROL, marker, line, 1.3))
-        else:
-            looks.append(_Look(STUDENTS[place % len(STUDENTS)], marker, line, 1.0))
-    return looks
-
-
-def _draw_point(axes: Axes, point: Point, look: _Look, *, text: str) -> None:
+def _draw_point(axes: Axes, point: Point, look: Look, *, text: str) -> None:
     axes.errorbar(
         point.x,
         point.y,
@@ -124,7 +92,7 @@ def _draw_point(axes: Axes, point: Point, look: _Look, *, text: str) -> None:
     )
 
 
-def _legend_entry(label: str, look: _Look, *, line: bool) -> Line2D:
+def _legend_entry(label: str, look: Look, *, line: bool) -> Line2D:
     return Line2D(
         [],
         [],

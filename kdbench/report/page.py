@@ -13,7 +13,10 @@ from kdbench.report.table import Table, to_markdown
 
 _PLOTS = (
     "Bars are 95 % intervals over training seeds. Lines go through the best row at each number of "
-    "calls. Points with nearly equal x stand side by side around their place."
+    "calls. Points with nearly equal x stand side by side around their place. Of a task with many "
+    "students the plots of all families show the best row of each family at each number of calls, "
+    "by the same held-out scores. Plots of one family show every row of it, and the anchors of its "
+    "students."
 )
 
 _NEAREST = (

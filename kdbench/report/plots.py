@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from kdbench.report.columns import title_of
 from kdbench.report.cost_cells import scope_of
 from kdbench.report.cost_choice import CostChoice, Marked, estimate_cost
+from kdbench.report.crowds import best_of_families, is_crowded
 from kdbench.report.drawing import (
     MARKED,
     describe_scale,
@@ -25,8 +26,10 @@ from kdbench.report.drawing import (
     word_entry,
 )
 from kdbench.report.facts import TaskFacts
+from kdbench.report.looks import looks_by_family
+from kdbench.report.places import CALLS_APART, LATENCIES_APART, move_apart
 from kdbench.report.rows import Row
-from kdbench.report.series import CALLS_APART, LATENCIES_APART, Series, make_series, move_apart
+from kdbench.report.series import Series, make_series
 from kdbench.report.speed_up import forbidding_marks, times_of
 from kdbench.report.style import DPI, HEIGHT_INCHES, STYLE, WIDTH_INCHES
 
@@ -118,15 +121,17 @@ def _draw(
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.set_xlabel(label)
+        if is_crowded(series):
+            series = best_of_families(series, facts)
         apart = CALLS_APART if calls else LATENCIES_APART
         moved = move_apart(series, apart=apart)
-        handles = draw_series(axes, moved, facts, numbered=not calls)
+        handles = draw_series(axes, moved, facts, looks=looks_by_family(moved), numbered=not calls)
         floor = find_floor(rows, facts)
         if floor is not None:
             handles.append(draw_floor(axes, floor))
         handles += map(word_entry, words)
         scale_y(axes, series, floor, facts)
-        axes.set_ylabel(_y_label(rows, facts) + describe_scale(axes, facts))
+        axes.set_ylabel(y_label(rows, facts) + describe_scale(axes, facts))
         if calls:
             tick_calls(axes, series)
         else:
@@ -135,7 +140,8 @@ def _draw(
     return figure
 
 
-def _y_label(rows: Sequence[Row], facts: TaskFacts) -> str:
+def y_label(rows: Sequence[Row], facts: TaskFacts) -> str:
+    """The main metric and its direction."""
     scores = [score for row in rows for score in row.scores(facts.main).values()]
     direction = "higher" if facts.higher_is_better else "lower"
     return f"{title_of(scores[0])}, {direction} is better"

@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import geometric_mean
 from typing import Literal
 
 from kdbench.report.facts import TaskFacts
 from kdbench.report.rows import Row
 
-SeriesKind = Literal["teacher", "control", "student"]
+SeriesKind = Literal["teacher", "control", "start", "student"]
 _KINDS: dict[str, SeriesKind] = {
     "teacher": "teacher",
     "few-step": "teacher",
     "scratch": "control",
-    "inherited": "control",
+    "inherited": "start",
     "student": "student",
 }
-_ORDER: tuple[SeriesKind, ...] = ("teacher", "control", "student")
+_ORDER: tuple[SeriesKind, ...] = ("teacher", "control", "start", "student")
+_SAID = {"control": " (no teacher)", "start": " (start)"}
 _LONGEST_LABEL = 36
-CALLS_APART = 1.08
-"""Smallest ratio of the x of two points at a number of calls: markers stand clear."""
-LATENCIES_APART = 1.045
-"""The same for latencies, whose place carries meaning."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +64,20 @@ def make_series(
     x: Callable[[Row], float | None],
     *,
     marked: Callable[[Row], bool] = lambda _: False,
+    teachers_apart: bool = False,
 ) -> tuple[Series, ...]:
-    """Teachers' curves by family, then controls and students by pair.
+    """Teachers' curves by family, then controls, inherited starts and students by pair.
 
     Students of one method and family whose pairs are called after their number of calls
     (`name-4`, `name-2`, …) are one series. A row without a value or without a positive `x` is
     left out.
+
+    Args:
+        rows: of one task.
+        facts: of that task.
+        x: where a row stands.
+        marked: whether that place is to be doubted.
+        teachers_apart: teachers' curves by pair, too.
     """
     groups: dict[tuple[SeriesKind, str, str], list[Point]] = defaultdict(list)
     shared = _shared_names(rows)
@@ -82,7 +86,8 @@ def make_series(
         point = replace(point, marked=marked(row)) if point else None
         if kind is not None and point is not None:
             pair = shared.get(row.label, row.identity.pair)
-            name = row.identity.family if kind == "teacher" else pair
+            merged = kind == "teacher" and not teachers_apart
+            name = row.identity.family if merged else pair
             groups[kind, row.identity.family, name].append(point)
     return tuple(
         Series(_label(kind, name), kind, family, tuple(sorted(points, key=lambda p: (p.x, p.y))))
@@ -109,31 +114,6 @@ def _shared_names(rows: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def move_apart(series: Sequence[Series], *, apart: float) -> tuple[Series, ...]:
-    """The same series with points of nearly equal x side by side, so that none hides another.
-
-    Such points stand a factor of `apart` from one another around their geometric mean.
-    """
-    places = sorted(
-        (point.x, s, p) for s, one in enumerate(series) for p, point in enumerate(one.points)
-    )
-    clusters: list[list[tuple[float, int, int]]] = []
-    for place in places:
-        if clusters and place[0] < apart * clusters[-1][-1][0]:
-            clusters[-1].append(place)
-        else:
-            clusters.append([place])
-    moved = {
-        (s, p): geometric_mean([x for x, _, _ in cluster]) * apart ** (i - (len(cluster) - 1) / 2)
-        for cluster in clusters
-        for i, (_, s, p) in enumerate(cluster)
-    }
-    return tuple(
-        replace(one, points=tuple(replace(q, x=moved[s, p]) for p, q in enumerate(one.points)))
-        for s, one in enumerate(series)
-    )
-
-
 def _point(row: Row, facts: TaskFacts, x: float | None) -> Point | None:
     estimate, nfe = row.estimate(facts.main), row.identity.nfe
     if estimate.value is None or not x or x <= 0 or not nfe:
@@ -146,5 +126,5 @@ def _point(row: Row, facts: TaskFacts, x: float | None) -> Point | None:
 def _label(kind: SeriesKind, name: str) -> str:
     name = name.partition("@")[0].lstrip("_")
     text = f"teacher, {name}" if kind == "teacher" else name
-    text += " (no teacher)" if kind == "control" else ""
+    text += _SAID.get(kind, "")
     return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"

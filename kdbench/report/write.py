@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from kdbench.record import Record
 from kdbench.report.comparison_table import ComparisonTables, tabulate
 from kdbench.report.comparisons import compare, named_comparisons
 from kdbench.report.escape import file_name
 from kdbench.report.facts import TaskFacts, read_facts
+from kdbench.report.family_plots import families_to_draw, plot_family
 from kdbench.report.grid import NEIGHBOURS, Grid, make_grid
 from kdbench.report.leaderboard import Leaderboard, make_leaderboard
 from kdbench.report.page import Picture, Section, write_page
@@ -134,16 +137,23 @@ def _compare(task: _Task) -> ComparisonTables | None:
 def _plots(task: _Task) -> tuple[tuple[Picture, ...], _Files]:
     pictures: list[Picture] = []
     files: _Files = {}
-    for name, caption, plot in (
-        ("quality-latency", "Quality against latency", plot_quality_latency),
-        ("quality-nfe", "Quality against number of calls", plot_quality_nfe),
-    ):
-        figure = plot(task.rows, task.facts)
+    for name, caption, figure in _figures(task):
         if figure is not None:
             stem = f"{task.prefix}{name}"
             pictures.append(Picture(f"{stem}.png", f"{caption}, {task.facts.task}"))
             files |= {f"{stem}.png": save(figure, "png"), f"{stem}.pdf": save(figure, "pdf")}
     return tuple(pictures), files
+
+
+def _figures(task: _Task) -> Iterator[tuple[str, str, Figure | None]]:
+    """File name, caption and figure of every plot."""
+    rows, facts = task.rows, task.facts
+    yield "quality-latency", "Quality against latency", plot_quality_latency(rows, facts)
+    calls = "Quality against number of calls"
+    yield "quality-nfe", calls, plot_quality_nfe(rows, facts)
+    for family in families_to_draw(rows, facts):
+        figure = plot_family(rows, facts, family)
+        yield f"quality-nfe-{file_name(family)}", f"{calls}, family {family}", figure
 
 
 def _grid(task: _Task, grid: Grid, stem: str, caption: str) -> tuple[Picture | None, _Files]:

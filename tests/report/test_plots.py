@@ -14,9 +14,10 @@ from report_records import PLANS, Plan, make_cost, make_record, make_score
 
 from kdbench.record import Record
 from kdbench.report.facts import TaskFacts
+from kdbench.report.places import CALLS_APART, move_apart
 from kdbench.report.plots import plot_quality_latency, plot_quality_nfe, save
 from kdbench.report.rows import Row, group_rows
-from kdbench.report.series import CALLS_APART, make_series, move_apart
+from kdbench.report.series import make_series
 from kdbench.report.style import DPI, HEIGHT_INCHES, STYLE, WIDTH_INCHES
 
 

@@ -26,6 +26,10 @@ FILES = [
     "quality-latency.pdf",
     "quality-nfe.png",
     "quality-nfe.pdf",
+    "quality-nfe-diffusion.png",
+    "quality-nfe-diffusion.pdf",
+    "quality-nfe-gan.png",
+    "quality-nfe-gan.pdf",
     "grid.png",
 ]
 
@@ -60,7 +64,8 @@ def test_the_same_records_give_the_same_bytes(
 def test_the_page_links_to_what_lies_beside_it(written: tuple[Path, list[Record], Path]) -> None:
     page = (written[0] / "leaderboard.md").read_text()
     links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page)
-    assert links == ["quality-latency.png", "quality-nfe.png", "grid.png"]
+    assert links == [name for name in FILES if name.endswith(".png")]
+    assert "calls, family gan, digits@1](quality-nfe-gan.png)" in page
     headings = ("### Quality", "### What was kept of the teacher", "### Cost")
     for words in ("# Leaderboard: quick@1", "## digits@1", *headings, "Holm"):
         assert words in page
