@@ -5,7 +5,7 @@ d(f(x, a), sg f⁻(x̂, b)), where x̂ is one Heun step of the teacher from a to
 and f⁻ has the moving average of the student's weights (μ).
 
 Differs from the paper: d is the pseudo-Huber distance of arXiv:2310.14189 and not LPIPS, whose
-network was trained on photographs; the optimiser is the Trainer's and not RAdam.
+network was trained on photographs.
 """
 
 from __future__ import annotations

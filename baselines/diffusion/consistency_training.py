@@ -6,7 +6,7 @@ trained denoiser this is ECT; from random weights it is the control, consistency
 
 The weight is the paper's for CIFAR-10; the official code has EDM's in its version for ImageNet.
 Differs from the official code: its default c = 0 has no gradient where both calls agree, and it
-replaces NaN in gradients; here c is above 0. The optimiser is the Trainer's and not RAdam.
+replaces NaN in gradients; here c is above 0. RAdam, its optimiser, is a budget's choice.
 """
 
 from __future__ import annotations

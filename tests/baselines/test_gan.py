@@ -9,8 +9,11 @@ import torch
 from kdbench_baselines.gan.discriminator import Discriminator
 from kdbench_baselines.gan.losses import discriminator_loss, generator_loss
 from kdbench_baselines.gan.output_distillation import OutputDistillation
+from kdbench_baselines.gan.unet_generator import unet_generator
 from torch import Tensor, nn
 
+from kdbench.generators.build import build_sampler
+from kdbench.spec import Sampling
 from kdbench.tasks.digits import Digits
 from kdbench.training.method import Batch
 
@@ -79,3 +82,15 @@ def test_output_distillation_is_zero_for_a_copy_and_sees_no_real_image(bench: Be
     assert float(method.loss(Teacher(), Teacher(), batch)) == 0
     assert float(method.loss(Half(), Teacher(), batch)) == pytest.approx(0.25)
     assert OutputDistillation.uses == ("teacher samples",)
+
+
+def test_a_generator_of_the_students_network_is_its_one_call_from_scratch() -> None:
+    torch.manual_seed(0)
+    generator = unet_generator(Digits(), channels=8, sigma=5.0)
+    for parameter in generator.parameters():
+        nn.init.normal_(parameter, std=0.1)  # the last layers start at zero
+    latents, labels = torch.randn(4, 1, 8, 8), torch.arange(4)
+    student = build_sampler(Sampling(sampler="euler@1", args={"sigmas": [5.0]}))
+    drawn = student(generator.denoiser, latents, labels)
+    torch.testing.assert_close(generator(latents, labels), drawn)
+    assert not torch.allclose(generator(latents, labels.flip(0)), drawn)
