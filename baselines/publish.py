@@ -21,6 +21,8 @@ from kdbench.weights import WeightCard, write_weights
 DATA = {
     "digits@1": "scikit-learn's digits (Alpaydin and Kaynak 1998, UCI, CC BY 4.0), "
     "training split of digits@1 (1,000 images) only",
+    "mnist@1": "MNIST (LeCun, Cortes and Burges, CC BY-SA 3.0), training split of mnist@1 "
+    "(55,000 images) only",
     "toy@1": "synthetic points of toy@1, training split (20,000 points); no terms",
 }
 
