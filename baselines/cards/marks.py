@@ -1,4 +1,4 @@
-"""Small pieces of Markdown that all parts of the page of cards are made of."""
+"""Small pieces of Markdown that all parts of the pages of cards are made of."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ from kdbench.report.table import Cell, Column, Group, Table, to_markdown
 def bullets(lines: Sequence[str]) -> str:
     """A list, its lines taken literally."""
     return "\n".join(f"- {escape_markdown(line)}" for line in lines)
+
+
+def literal(text: str) -> str:
+    """Lines as they are, indented, because nothing in them can end an indented block."""
+    return "\n".join(f"    {line}" for line in text.strip("\n").splitlines())
+
+
+def listed(heading: str, lines: Sequence[str]) -> list[str]:
+    """A section with a list, or nothing where there is no line."""
+    return [f"## {heading}", bullets(lines)] if lines else []
 
 
 def text_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,97 +1,36 @@
-"""What the published records say of a method: values with intervals, and named comparisons."""
+"""What was measured of a method's pairs: values with intervals, and verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from kdbench_baselines.cards.ours import resolved_params
+from kdbench_baselines.cards.parameters import resolved_params
+from kdbench_baselines.cards.published import Published, outcomes_of, rows_of
 from kdbench_baselines.cards.verdicts import verdict_table
 
-from kdbench import registry
-from kdbench.errors import StoreError
-from kdbench.plan import make_plan, planned
 from kdbench.report.columns import parameters_cell, title_of
-from kdbench.report.comparisons import Outcome, compare, named_comparisons
 from kdbench.report.conditions import conditions_of, most_common
-from kdbench.report.facts import TaskFacts, read_facts
-from kdbench.report.rows import Row, group_rows
+from kdbench.report.rows import Row
 from kdbench.report.table import Cell, Column, Group, Table, estimate_cell, number_cell, to_markdown
 from kdbench.spec import Pair
-from kdbench.store import Store
-
-
-@dataclass(frozen=True)
-class Published:
-    """One task of one published suite."""
-
-    suite: str
-    facts: TaskFacts
-    rows: tuple[Row, ...]
-    outcomes: tuple[Outcome, ...]
-
-
-def published_folders(root: Path) -> tuple[Path, ...]:
-    """The folders below `root` that are called after a suite."""
-    suites = set(registry.suites)
-    return tuple(sorted(path for path in root.glob("*/") if path.name in suites))
-
-
-def read_published(folder: Path) -> tuple[Published, ...]:
-    """What a folder publishes of the suite that it is called after, task by task.
-
-    Its records are in it, or beside it where several suites share them.
-
-    Raises:
-        UnknownName: no suite is called so.
-        StoreError: there are no records.
-    """
-    suite = registry.suites.load(folder.name)
-    stores = [place for place in (folder, folder.parent) if (place / "records").is_dir()]
-    if not stores:
-        raise StoreError(f"{folder} has no records, nor has the folder that it is in.")
-    records = planned(Store(stores[0]).records(), make_plan(suite.name))
-    rows = group_rows(records)
-    found = []
-    for facts in read_facts(records):
-        own = tuple(row for row in rows if row.identity.task == facts.task)
-        outcomes = compare(own, named_comparisons(own, suite), facts)
-        found.append(Published(suite.id, facts, own, outcomes))
-    return tuple(found)
-
-
-def outcomes_of(published: Sequence[Published], pairs: Sequence[Pair]) -> list[Outcome]:
-    """The comparisons that are named for the students of some pairs."""
-    names = {pair.name for pair in pairs}
-    return [o for one in published for o in one.outcomes if _pair_of(o) in names]
-
-
-def _pair_of(outcome: Outcome) -> str:
-    return outcome.comparison.student.partition("/")[0].partition("@")[0]
-
-
-def rows_of(one: Published, pairs: Sequence[Pair]) -> list[Row]:
-    """The rows of some pairs, by calls and name."""
-    ids = {pair.id for pair in pairs}
-    own = [row for row in one.rows if row.identity.pair in ids]
-    return sorted(own, key=lambda row: (row.identity.nfe or 0, row.label))
 
 
 def write_measured(published: Sequence[Published], pairs: Sequence[Pair]) -> list[str]:
-    """Values of every row, then the verdicts; for every suite and task that has them."""
+    """Values of every row, then the verdicts, for every suite that has them of one task.
+
+    The suite with the most comparisons comes first; rows that others share with it stand once.
+    """
     parts: list[str] = []
-    for one in published:
-        rows = rows_of(one, pairs)
-        if rows:
-            parts += [f"**Measured**, {one.suite}, {one.facts.task}:", _values(one, rows, pairs)]
-            parts += list(_conditions(one, rows))
+    shown: list[Row] = []
+    for one in sorted(published, key=lambda one: -len(one.outcomes)):
         outcomes = outcomes_of([one], pairs)
+        rows = [row for row in rows_of(one, pairs) if row not in shown]
+        if rows:
+            parts += [f"Measured in {one.suite}:", _values(one, rows, pairs)]
+            parts += list(_conditions(one, rows))
         if outcomes:
-            parts += [
-                f"**Named comparisons**, {one.suite}, {one.facts.task}:",
-                verdict_table(outcomes),
-            ]
+            parts += [f"Named comparisons in {one.suite}:", verdict_table(outcomes)]
+        shown += rows
     return parts or ["Not yet measured: no published record is of these pairs."]
 
 

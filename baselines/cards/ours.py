@@ -1,22 +1,23 @@
-"""How kdbench's own pairs use a method: parameters beside the official ones, trials, controls."""
+"""How kdbench's own pairs use a method: arms, tuning, controls, and what was never run."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from kdbench_baselines.cards.card import FOLDER, Card
-from kdbench_baselines.cards.marks import bullets, text_table, write_value
+from kdbench_baselines.cards.marks import bullets, write_value
+from kdbench_baselines.cards.parameters import write_parameters
 
 from kdbench import registry
 from kdbench.report.escape import escape_markdown
-from kdbench.report.formats import format_number
 from kdbench.spec import Pair
 
 BASELINES = FOLDER.parent
+_TO_ROOT = "../.."
+"""From a page in docs/methods."""
 
 
 def pairs_of(method: str) -> tuple[Pair, ...]:
@@ -31,59 +32,13 @@ def _is_ours(path: Path) -> bool:
     return path.resolve().is_relative_to(BASELINES.resolve())
 
 
-def resolved_params(pair: Pair) -> dict[str, Any]:
-    """All parameters of the pair's method, with the defaults of those that it does not set."""
-    assert pair.method is not None
-    params = registry.methods.load(pair.method.name).Params(**pair.method.params)
-    return dict(params.model_dump())
-
-
-def _values(pair: Pair) -> dict[str, str]:
-    """What a pair trains with, by name."""
-    assert pair.network is not None
-    assert pair.budget is not None
-    network = {"network": f"{pair.network.name} {write_value(pair.network.args)}".strip()}
-    origin = {"teacher": pair.teacher or "none", "start": pair.start or "random weights"}
-    numbers = {**resolved_params(pair), **pair.budget.model_dump()}
-    return network | origin | {name: write_value(value) for name, value in numbers.items()}
-
-
-def write_parameters(card: Card, pairs: Sequence[Pair]) -> list[str]:
-    """One table a task: every parameter, its official values and those of each pair."""
-    parts = []
-    sources = [f"Official values, {one.setting}: {one.source}." for one in card.official]
-    for task, group in groupby(pairs, key=lambda pair: pair.task):
-        own = {pair.name: _values(pair) for pair in group}
-        official = {f"official, {one.setting}": dict(one.values) for one in card.official}
-        same = _same(list(own.values()), {name for column in official.values() for name in column})
-        columns: dict[str, Mapping[str, str]] = {**official, **own}
-        named = (*own.values(), *official.values())
-        names = dict.fromkeys(name for column in named for name in column if name not in same)
-        rows = [[name, *(column.get(name, "") for column in columns.values())] for name in names]
-        shared = "; ".join(f"{name} {value}" for name, value in same.items())
-        parts += [
-            f"Parameters on {escape_markdown(task)}:",
-            text_table(["parameter", *columns], rows),
-            *([bullets([f"In all of ours: {shared}."])] if shared else []),
-        ]
-    if parts and not sources:
-        sources = ["No official values are known to us from a source that was read."]
-    return [*parts, *([bullets(sources)] if parts else [])]
-
-
-def _same(own: Sequence[dict[str, str]], official: set[str]) -> dict[str, str]:
-    """What several pairs have in common and no official value stands beside."""
-    if len(own) == 1:
-        return {}
-    return {
-        name: value
-        for name, value in own[0].items()
-        if name not in official and all(other.get(name) == value for other in own)
-    }
+def _link(pair: Pair) -> str:
+    path = registry.pairs.path(pair.name).resolve().relative_to(BASELINES.resolve())
+    return f"[{escape_markdown(pair.name)}]({_TO_ROOT}/baselines/{path.as_posix()})"
 
 
 def write_pair(pair: Pair) -> str:
-    """What a pair is, how it is sampled, what was tried, and what stands beside it."""
+    """An item of a list: a pair, how it is sampled, what was tried, what stands beside it."""
     arms = [
         f"{name} ({arm.role}): {arm.sampling.sampler} {write_value(arm.sampling.args)}"
         for name, arm in pair.arms.items()
@@ -95,35 +50,25 @@ def write_pair(pair: Pair) -> str:
         f"tuning trials: {pair.tuning.trials}{cited}. {pair.tuning.note}".strip(),
         f"controls: {', '.join(pair.controls) or 'none named'}",
     ]
-    return f"**{escape_markdown(pair.name)}**: {escape_markdown(pair.summary)}\n\n{bullets(lines)}"
+    below = textwrap.indent(bullets(lines), "  ")
+    return f"- **{_link(pair)}**: {escape_markdown(pair.summary)}\n{below}"
 
 
-def write_trials(pairs: Sequence[Pair], folder: Path = BASELINES / "tuning") -> list[str]:
-    """The trials that pairs cite, with what was changed and what came of it on validation."""
-    names = {pair.name for pair in pairs}
-    files = dict.fromkeys(pair.tuning.record for pair in pairs if pair.tuning.record)
-    there = [folder / file for file in files if (folder / file).is_file()]
-    rows = [
-        _trial(row)
-        for path in there
-        for row in json.loads(path.read_text("utf-8"))
-        if row.get("pair") in names and "set" in row
-    ]
-    absent = [f"{file} is not written yet." for file in files if folder / file not in there]
-    titles = ["pair/arm", "trial", "changed", "calls", "on validation", "metric"]
-    table = ["Trials on the validation split:", text_table(titles, rows)] if rows else []
-    return [*table, *([bullets(absent)] if absent else [])]
+def write_unrun(card: Card, pairs: Sequence[Pair]) -> list[str]:
+    """A line for each pair that was never run, and the parameters of those of official size."""
+    if not pairs:
+        return []
+    parts = ["## Written, never run", "\n".join(_unrun_line(pair) for pair in pairs)]
+    official = [pair for pair in pairs if _is_of_official_size(pair)]
+    for task, group in groupby(official, key=lambda pair: pair.task):
+        parts += [f"{escape_markdown(task)}:", *write_parameters(card, list(group))]
+    return parts
 
 
-def _trial(row: Mapping[str, Any]) -> list[str]:
-    changed = {name: value for name, value in row["set"].items() if not name.startswith("arms.")}
-    samplers = ["samplers"] if len(changed) < len(row["set"]) else []
-    words = [*(f"{name} = {write_value(value)}" for name, value in changed.items()), *samplers]
-    return [
-        f"{row['pair']}/{row['arm']}",
-        row["label"],
-        ", ".join(words),
-        str(row["nfe"]),
-        "" if row["validation"] is None else format_number(row["validation"]),
-        row["metric"],
-    ]
+def _unrun_line(pair: Pair) -> str:
+    note = f" {pair.tuning.note}" if _is_of_official_size(pair) else ""
+    return f"- {_link(pair)}, {escape_markdown(f'{pair.unrun}: {pair.summary}{note}')}"
+
+
+def _is_of_official_size(pair: Pair) -> bool:
+    return "-official-" in pair.name or pair.task.startswith("imagenet64@")

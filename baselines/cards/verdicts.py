@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from kdbench_baselines.cards.marks import bullets
+
 from kdbench.report.comparisons import Outcome, Test
 from kdbench.report.formats import format_p
 from kdbench.report.table import (
@@ -20,6 +22,7 @@ from kdbench.report.table import (
 
 _SHOWN = ("gain (", "no teacher; against the best other one: better")
 """How the report's sentence on a named comparison begins where something was gained."""
+_LINKS = {"not separated": "from", "worse": "than"}
 _COLUMNS = (
     Column("student", "student"),
     Column("question", "against"),
@@ -32,10 +35,13 @@ _COLUMNS = (
 
 
 def verdict_table(outcomes: Sequence[Outcome]) -> str:
-    """Three questions of each student, with the report's own words, then what is claimed."""
-    rows = tuple(row for outcome in outcomes for row in _rows(outcome))
-    gains = "\n".join(f"- {_name(outcome)}: {outcome.gain}" for outcome in outcomes)
-    return f"{to_markdown(Table(_COLUMNS, (Group('', rows),)))}\n{gains}"
+    """Three questions of each student that was run, then what is claimed of each that is named.
+
+    Both in the report's own words.
+    """
+    rows = tuple(row for outcome in outcomes if outcome.student for row in _rows(outcome))
+    table = f"{to_markdown(Table(_COLUMNS, (Group('', rows),)))}\n" if rows else ""
+    return table + bullets([f"{_name(outcome)}: {outcome.gain}" for outcome in outcomes])
 
 
 def _name(outcome: Outcome) -> str:
@@ -64,23 +70,33 @@ def _row(student: str, question: str, test: Test) -> tuple[Cell, ...]:
     )
 
 
-def write_standing(outcomes: Sequence[Outcome], *, kind: str, measured: bool) -> str:
-    """Whether a method is shown to work here, in one sentence.
+def write_standing(outcomes: Sequence[Outcome], *, kind: str, measured: bool) -> tuple[str, str]:
+    """Whether a method is shown to work here, and why that is said.
 
     Args:
-        outcomes: the comparisons that are named for its students.
+        outcomes: the comparisons that are named for its students, one a student.
         kind: of the card.
         measured: whether any of its rows is.
     """
     if not measured:
-        return "not yet measured"
+        return "Not shown to work", "not measured yet"
+    if not outcomes and kind == "control":
+        return "A control", "in no named comparison: students are measured against it"
     if not outcomes:
-        asked = "students are measured against it" if kind == "control" else "no verdict"
-        return f"measured, in no named comparison: {asked}"
+        return "Not shown to work", "measured, but in no named comparison"
     gains = [outcome for outcome in outcomes if outcome.gain.startswith(_SHOWN)]
-    if not gains:
-        reasons = Counter(outcome.gain for outcome in outcomes)
-        counted = (f"{reason} ({count} of {len(outcomes)})" for reason, count in reasons.items())
-        return f"not shown to work: {'; '.join(sorted(counted))}"
-    names = ", ".join(f"{_name(outcome)}: {outcome.gain}" for outcome in gains)
-    return f"shown in {len(gains)} of {len(outcomes)} named comparisons ({names})"
+    named = [f"{_name(outcome)}: {outcome.gain}" for outcome in gains]
+    others = Counter(_plain(outcome.gain) for outcome in outcomes if outcome not in gains)
+    counted = [f"{reason} ({count} of {len(outcomes)})" for reason, count in sorted(others.items())]
+    shown = f"Shown in {len(gains)} of {len(outcomes)} named comparisons"
+    return shown if gains else "Not shown to work", "; ".join([*named, *counted])
+
+
+def _plain(gain: str) -> str:
+    """The report's reason, with what it compares with."""
+    known, _, reason = gain.partition(": ")
+    if known.startswith("no teacher"):
+        return f"{reason} against the best other one without a teacher"
+    if known == "no gain claimed" and reason in ("not separated", "worse"):
+        return f"{reason} {_LINKS[reason]} training without a teacher"
+    return gain
