@@ -12,6 +12,7 @@ from kdbench_baselines.diffusion.dmd2 import Dmd2Params
 from kdbench_baselines.diffusion.gan_head import features_at
 from kdbench_baselines.diffusion.patch_unet import PatchUNet, patch_unet
 from kdbench_baselines.diffusion.unet import UNet
+from kdbench_baselines.tuning.trials import to_toml
 from torch import Tensor, nn
 
 from kdbench import registry
@@ -140,14 +141,17 @@ def data() -> None:
         pytest.skip(str(error))
 
 
-def shrunken(name: str) -> Pair:
-    """The pair for two small updates, from random weights, taught by the published teacher."""
+def shrunken(name: str, folder: Path) -> Pair:
+    """The pair for two small updates, from random weights, taught by a teacher of two updates."""
     description: dict[str, Any] = pair_of(name).model_dump(mode="json", exclude_defaults=True)
     description["budget"] |= {"steps": 2, "batch": 4}
     description.pop("start", None)
     description.pop("weights", None)
     if "teacher" in description:
-        description["teacher"] = "mnist-edm"
+        teacher = shrunken("mnist-edm", folder)
+        path = folder / "mnist-edm--tiny.toml"
+        path.write_text(to_toml(teacher.model_copy(update={"name": path.stem})))
+        description["teacher"] = registry.pairs.add(path).name
     params = description["method"].get("params", {})
     description["method"]["params"] = params | dict.fromkeys({"bank", "pairs"} & set(params), 250)
     return Pair.model_validate(description)
@@ -155,8 +159,9 @@ def shrunken(name: str) -> Pair:
 
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_pair_trains(name: str, tmp_path: Path) -> None:
-    done = Stages(Store(tmp_path)).network(shrunken(name), seed=0)
+def test_every_pair_trains(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.pairs, "added", dict(registry.pairs.added))
+    done = Stages(Store(tmp_path)).network(shrunken(name, tmp_path), seed=0)
     assert done.training is not None
     assert done.training["steps"] == 2
     assert all(math.isfinite(point["loss"]) for point in done.training["curve"])
