@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import torch
+
+from kdbench import registry
 
 torch.set_num_threads(1)
 
@@ -158,3 +160,32 @@ def write_pair() -> WritePair:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def trained() -> str:
+    """The tables of a pair that trains a small network and has one arm, `student`."""
+    return """
+[network]
+name = "resmlp@1"
+[method]
+name = "denoising@1"
+[budget]
+steps = 10
+[arms.student]
+role = "student"
+"""
+
+
+@pytest.fixture
+def add_pair(write_pair: WritePair, trained: str, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """`add_pair(name, fields, tables)`: a trained pair with more fields and tables, registered
+    until the test ends."""
+
+    def add(name: str, fields: str = "", tables: str = "") -> Path:
+        path = write_pair(tmp_path, name, fields + trained + tables)
+        registry.pairs.add(path)
+        return path
+
+    yield add
+    registry.pairs.added.clear()

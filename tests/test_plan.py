@@ -19,30 +19,6 @@ from kdbench.store import Store
 
 WritePair = Callable[..., Path]
 
-TRAINED = """
-[network]
-name = "resmlp@1"
-[method]
-name = "denoising@1"
-[budget]
-steps = 10
-[arms.student]
-role = "student"
-"""
-
-
-@pytest.fixture
-def add_pair(write_pair: WritePair, tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """`add_pair(name, fields, rest)`: register a pair of a test, which is forgotten afterwards."""
-
-    def add(name: str, fields: str = "", rest: str = TRAINED) -> Path:
-        path = write_pair(tmp_path, name, fields + rest)
-        registry.pairs.add(path)
-        return path
-
-    yield add
-    registry.pairs.added.clear()
-
 
 @pytest.fixture
 def add_suite(tmp_path: Path) -> Iterator[Callable[..., None]]:
@@ -133,14 +109,14 @@ def test_every_run_comes_after_what_it_needs() -> None:
 
 
 def test_expected_seconds_count_every_training_once(add_pair: Callable[..., Path]) -> None:
-    add_pair("one", "expected_seconds = 7\n", TRAINED + '[arms.more]\nrole = "few-step"\n')
+    add_pair("one", "expected_seconds = 7\n", '[arms.more]\nrole = "few-step"\n')
     assert make_plan("one", seeds=(0, 1, 2)).expected_seconds == 21
 
 
 def test_a_file_of_the_users_own_is_planned(
-    write_pair: WritePair, tmp_path: Path, add_pair: Callable[..., Path]
+    write_pair: WritePair, tmp_path: Path, add_pair: Callable[..., Path], trained: str
 ) -> None:
-    path = write_pair(tmp_path, "mine", 'teacher = "toy-edm"\n' + TRAINED)
+    path = write_pair(tmp_path, "mine", 'teacher = "toy-edm"\n' + trained)
     plan = make_plan(str(path), seeds=(0,))
     assert plan.what == "pair mine@1"
     assert rows(plan.runs) == {("mine", "student")}
@@ -180,9 +156,9 @@ def test_a_pair_that_needs_itself_is_refused(add_pair: Callable[..., Path]) -> N
         make_plan("one")
 
 
-def test_a_circle_of_comparisons_ends(write_pair: WritePair, tmp_path: Path) -> None:
+def test_a_circle_of_comparisons_ends(write_pair: WritePair, tmp_path: Path, trained: str) -> None:
     for name, other in (("one", "two"), ("two", "one")):
-        write_pair(tmp_path, name, f'beside = "{other}"\n' + TRAINED)
+        write_pair(tmp_path, name, f'beside = "{other}"\n' + trained)
     script = (
         "from pathlib import Path; from kdbench import registry; from kdbench.plan import *\n"
         f"for path in Path({str(tmp_path)!r}).glob('*.toml'): registry.pairs.add(path)\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,27 +16,15 @@ from kdbench.plan import make_plan
 from kdbench.stages import shared_task
 from kdbench.store import Store
 
-WritePair = Callable[..., Path]
 REPOSITORY = Path(__file__).parents[1]
 
 UNRUN = 'unrun = "needs a telescope"\n'
-REST = """
-[network]
-name = "resmlp@1"
-[method]
-name = "denoising@1"
-[budget]
-steps = 10
-[arms.student]
-role = "student"
-"""
 
 
 @pytest.fixture
-def unrun(write_pair: WritePair, tmp_path: Path) -> Iterator[str]:
+def unrun(add_pair: Callable[..., Path]) -> str:
     """A pair that says why nobody has run it."""
-    yield registry.pairs.add(write_pair(tmp_path, "far", UNRUN + REST)).name
-    registry.pairs.added.clear()
+    return add_pair("far", UNRUN).stem
 
 
 def said(*words: str) -> str:
@@ -69,11 +57,8 @@ def test_plans_say_so_and_do_not_guess_how_long(unrun: str) -> None:
     assert "nobody knows how long training and sampling take" in text
 
 
-def test_what_was_run_beside_it_is_still_counted(
-    unrun: str, write_pair: WritePair, tmp_path: Path
-) -> None:
-    known = f'start = "{unrun}"\nexpected_seconds = 90\n'
-    registry.pairs.add(write_pair(tmp_path, "near", known + REST))
+def test_what_was_run_beside_it_is_still_counted(unrun: str, add_pair: Callable[..., Path]) -> None:
+    add_pair("near", f'start = "{unrun}"\nexpected_seconds = 90\n')
     plan = make_plan("near", seeds=(0,))
     assert plan.unrun == {unrun: "needs a telescope"}  # a prerequisite
     assert plan.expected_seconds == 90

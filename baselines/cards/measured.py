@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kdbench_baselines.cards.parameters import resolved_params
 from kdbench_baselines.cards.published import Published, outcomes_of, rows_of
 from kdbench_baselines.cards.verdicts import verdict_table
 
+from kdbench.keys import resolved_params
 from kdbench.report.columns import parameters_cell, title_of
 from kdbench.report.conditions import conditions_of, most_common
 from kdbench.report.rows import Row

@@ -9,14 +9,9 @@ from kdbench_baselines.cards.card import Card
 from kdbench_baselines.cards.marks import bullets, text_table, write_value
 
 from kdbench import registry
+from kdbench.keys import resolved_params
 from kdbench.report.escape import escape_markdown
 from kdbench.spec import Budget, Pair, Spec
-
-
-def resolved_params(pair: Pair) -> dict[str, Any]:
-    """All parameters of the pair's method, with the defaults of those that it does not set."""
-    assert pair.method is not None
-    return dict(_params_of(pair)(**pair.method.params).model_dump())
 
 
 def _params_of(pair: Pair) -> type[Spec]:

@@ -7,22 +7,10 @@ from collections.abc import Sequence
 
 from kdbench_baselines.cards.marks import bullets
 
-from kdbench.report.comparisons import Outcome, Test
-from kdbench.report.formats import format_p
-from kdbench.report.table import (
-    Cell,
-    Column,
-    Group,
-    Table,
-    estimate_cell,
-    missing_cell,
-    number_cell,
-    to_markdown,
-)
+from kdbench.report.comparison_table import verdict_cells
+from kdbench.report.comparisons import Outcome
+from kdbench.report.table import Cell, Column, Group, Table, to_markdown
 
-_SHOWN = ("gain (", "no teacher; against the best other one: better")
-"""How the report's sentence on a named comparison begins where something was gained."""
-_LINKS = {"not separated": "from", "worse": "than"}
 _COLUMNS = (
     Column("student", "student"),
     Column("question", "against"),
@@ -54,20 +42,8 @@ def _rows(outcome: Outcome) -> list[tuple[Cell, ...]]:
         ("the teacher with as many calls", outcome.against_few_step),
         ("the reference teacher", outcome.against_teacher),
     ]
-    return [_row(_name(outcome), question, test) for question, test in questions]
-
-
-def _row(student: str, question: str, test: Test) -> tuple[Cell, ...]:
-    reason = test.reason or test.difference.reason or "not tested"
-    return (
-        Cell(student),
-        Cell(question),
-        Cell(test.opponent.label) if test.opponent else missing_cell(reason),
-        estimate_cell(test.difference),
-        number_cell(test.difference.p if test.verdict else None, reason=reason, form=format_p),
-        number_cell(test.adjusted_p, reason=reason, form=format_p),
-        Cell(str(test.verdict)) if test.verdict else missing_cell(reason),
-    )
+    student = Cell(_name(outcome))
+    return [(student, Cell(question), *verdict_cells(test)) for question, test in questions]
 
 
 def write_standing(outcomes: Sequence[Outcome], *, kind: str, measured: bool) -> tuple[str, str]:
@@ -84,19 +60,9 @@ def write_standing(outcomes: Sequence[Outcome], *, kind: str, measured: bool) ->
         return "A control", "in no named comparison: students are measured against it"
     if not outcomes:
         return "Not shown to work", "measured, but in no named comparison"
-    gains = [outcome for outcome in outcomes if outcome.gain.startswith(_SHOWN)]
+    gains = [outcome for outcome in outcomes if outcome.gained]
     named = [f"{_name(outcome)}: {outcome.gain}" for outcome in gains]
-    others = Counter(_plain(outcome.gain) for outcome in outcomes if outcome not in gains)
+    others = Counter(outcome.gain for outcome in outcomes if outcome not in gains)
     counted = [f"{reason} ({count} of {len(outcomes)})" for reason, count in sorted(others.items())]
     shown = f"Shown in {len(gains)} of {len(outcomes)} named comparisons"
     return shown if gains else "Not shown to work", "; ".join([*named, *counted])
-
-
-def _plain(gain: str) -> str:
-    """The report's reason, with what it compares with."""
-    known, _, reason = gain.partition(": ")
-    if known.startswith("no teacher"):
-        return f"{reason} against the best other one without a teacher"
-    if known == "no gain claimed" and reason in ("not separated", "worse"):
-        return f"{reason} {_LINKS[reason]} training without a teacher"
-    return gain

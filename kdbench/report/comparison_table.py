@@ -104,15 +104,15 @@ def _cells(outcome: Outcome, facts: TaskFacts) -> list[Cell]:
         Cell(student.label if student else outcome.comparison.student),
         number_cell(student.identity.nfe if student else None, reason=absent),
         estimate_cell(student.estimate(facts.main) if student else Estimated(None, reason=absent)),
-        *_test_cells(outcome.against_anchor),
-        *_test_cells(outcome.against_few_step),
-        *_test_cells(outcome.against_teacher),
+        *verdict_cells(outcome.against_anchor),
+        *verdict_cells(outcome.against_few_step),
+        *verdict_cells(outcome.against_teacher),
         number_cell(
             headroom.bound if headroom else None,
             reason="anchor and teacher share fewer than two validation scores",
         ),
         _gap_cell(outcome),
-        *_test_cells(outcome.against_fewer_calls)[:2],
+        *verdict_cells(outcome.against_fewer_calls)[:2],
         Cell(outcome.gain),
         estimate_cell(outcome.speed_up, form=format_speed_up),
         number_cell(
@@ -131,7 +131,8 @@ def _gap_cell(outcome: Outcome) -> Cell:
     return replace(cell, text="no headroom")
 
 
-def _test_cells(test: Test) -> list[Cell]:
+def verdict_cells(test: Test) -> list[Cell]:
+    """Opponent, difference, p, Holm p and verdict, or why there are none."""
     reason = test.reason or test.difference.reason or "not tested"
     return [
         Cell(test.opponent.label) if test.opponent else missing_cell(reason),

@@ -66,21 +66,32 @@ class Outcome:
     @property
     def gain(self) -> str:
         """Whether a gain over training without a teacher is claimed, in one line."""
+        return self._judged[1]
+
+    @property
+    def gained(self) -> bool:
+        """Whether it is; of a student without a teacher, whether it beats the best other one."""
+        return self._judged[0]
+
+    @property
+    def _judged(self) -> tuple[bool, str]:
         test, fewer = self.against_anchor, self.against_fewer_calls
         if test.verdict is None:
-            return f"nothing claimed: {test.reason}"
+            return False, f"nothing claimed: {test.reason}"
         if test.verdict.label == "too few seeds":
-            return f"nothing claimed: {test.verdict.label}"
+            return False, f"nothing claimed: {test.verdict.label}"
+        better = test.verdict.word == "better"
         if self.student is not None and self.student.identity.role in FROM_SCRATCH:
-            return f"no teacher; against the best other one: {test.verdict}"
-        if test.verdict.word != "better":
-            return f"no gain claimed: {test.verdict.word}"
+            return better, f"no teacher; against the best other one: {test.verdict}"
+        if not better:
+            return False, f"no gain claimed: {test.verdict.word}"
         if self.headroom is None or not self.headroom.exists:
-            return "no gain claimed: no headroom shown on validation"
+            return False, "no gain claimed: no headroom shown on validation"
         if fewer.opponent and (fewer.verdict is None or fewer.verdict.word != "better"):
             calls = describe_calls(fewer.opponent.identity.nfe)
-            return f"no gain claimed: {fewer.opponent.label} ({calls}) is not shown to be worse"
-        return f"gain ({test.verdict.label})"
+            label = fewer.opponent.label
+            return False, f"no gain claimed: {label} ({calls}) is not shown to be worse"
+        return True, f"gain ({test.verdict.label})"
 
 
 def compare(

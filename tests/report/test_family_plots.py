@@ -7,6 +7,7 @@ from itertools import pairwise
 from string import ascii_lowercase
 
 import pytest
+from legends import assert_legend_is_whole_and_beside_the_axes
 from report_records import PLANS, Plan, make_record
 
 from kdbench.report.crowds import best_of_families, is_crowded
@@ -111,14 +112,7 @@ def test_looks_tell_sixteen_students_apart(facts: TaskFacts) -> None:
 def test_legend_of_many_is_whole_and_beside_the_axes(facts: TaskFacts) -> None:
     figure = plot_family(many(18), facts, "diffusion")
     assert figure is not None
-    save(figure, "png")
-    legend = figure.legends[0].get_window_extent()
-    axes = figure.axes[0].get_tightbbox()
-    assert axes is not None
-    assert legend.x0 >= axes.x1
-    assert legend.x1 <= figure.bbox.x1
-    assert legend.y0 >= 0
-    assert axes.x0 >= 0
+    assert_legend_is_whole_and_beside_the_axes(figure)
 
 
 def test_markers_of_many_stand_clear(facts: TaskFacts) -> None:

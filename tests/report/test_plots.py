@@ -9,6 +9,7 @@ from itertools import pairwise
 import matplotlib.image
 import numpy as np
 import pytest
+from legends import assert_legend_is_whole_and_beside_the_axes
 from matplotlib.figure import Figure
 from report_records import PLANS, Plan, make_cost, make_record, make_score
 
@@ -92,13 +93,7 @@ def test_legend_names_every_series_the_floor_and_hollow_markers(
 def test_legend_and_axes_do_not_overlap_and_fit(rows: tuple[Row, ...], facts: TaskFacts) -> None:
     figure = plot_quality_latency(rows, facts)
     assert figure is not None
-    save(figure, "png")
-    legend = figure.legends[0].get_window_extent()
-    axes = figure.axes[0].get_tightbbox()
-    assert axes is not None
-    assert legend.x0 >= axes.x1
-    assert legend.x1 <= figure.bbox.x1
-    assert legend.y0 >= 0
+    assert_legend_is_whole_and_beside_the_axes(figure)
 
 
 def test_scales_follow_the_values(facts: TaskFacts) -> None:

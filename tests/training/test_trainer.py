@@ -174,23 +174,34 @@ def interrupt_at(step: int) -> Callable[[int, int], None]:
 # ---------------------------------------------------------------- resuming
 
 
-@pytest.mark.parametrize("method", [Regress, Adversarial, OfThreeToOne, Averaged])
+@pytest.mark.parametrize(
+    ("method", "budget"),
+    [
+        (Regress, {}),
+        (Adversarial, {}),
+        (OfThreeToOne, {}),
+        (Averaged, {}),
+        (Adversarial, {"optimiser": "radam", "schedule": "linear"}),
+        (Adversarial, {"precision": "bf16", "schedule": "constant"}),
+    ],
+)
 @pytest.mark.parametrize("build", [perceptron, batch_normed])
 def test_an_interrupted_training_ends_in_the_same_bits(
     build: Callable[[], nn.Module],
     method: type[Method],
+    budget: dict[str, Any],
     make: Callable[..., tuple[Trainer, Method]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    undisturbed, learns = make(build, method, checkpoint="undisturbed")
+    undisturbed, learns = make(build, method, checkpoint="undisturbed", **budget)
     undisturbed.run(learns)
     monkeypatch.setattr(trainer_module, "CHECKPOINT_SECONDS", -1.0)
     for step in (20, 40):
-        disturbed, learns = make(build, method, progress=interrupt_at(step))
+        disturbed, learns = make(build, method, progress=interrupt_at(step), **budget)
         with pytest.raises(Interruption):
             disturbed.run(learns)
     torch.manual_seed(123)  # the state that a new process happens to have
-    disturbed, learns = make(build, method)
+    disturbed, learns = make(build, method, **budget)
     starts: list[int] = []
     disturbed.progress = lambda step, steps: starts.append(step)
     disturbed.run(learns)
