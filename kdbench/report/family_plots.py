@@ -56,7 +56,7 @@ def plot_family(rows: Sequence[Row], facts: TaskFacts, family: str) -> Figure | 
 
 
 def _series(rows: Sequence[Row], facts: TaskFacts) -> tuple[Series, ...]:
-    return make_series(rows, facts, lambda row: row.identity.nfe, teachers_apart=True)
+    return make_series(rows, facts, lambda row: row.identity.nfe)
 
 
 def _draw(rows: Sequence[Row], series: Sequence[Series], facts: TaskFacts) -> Figure:

@@ -113,6 +113,7 @@ def make_grid(rows: Sequence[Row], artifacts: Path, strips: Strips = GALLERIES) 
     if not inputs:
         return Grid(None, (strips.missing,))
     usual = min(inputs, key=lambda key: (-inputs[key], key))
+    alike = Counter(map(_label, shown))
     lines, notes = [], []
     for row in sorted(shown, key=_place):
         record = next((r for r in records[row.label] if _inputs(r) == usual), None)
@@ -121,7 +122,8 @@ def make_grid(rows: Sequence[Row], artifacts: Path, strips: Strips = GALLERIES) 
         if isinstance(strip, str):
             notes.append(f"Not in the {strips.title}: {row.label} ({strip}).")
         else:
-            lines.append(_Line(_label(row), row.identity.nfe, strip))
+            label = _label(row, with_arm=alike[_label(row)] > 1)
+            lines.append(_Line(label, row.identity.nfe, strip))
     if not lines:
         return Grid(None, tuple(notes))
     lines = [line for line in lines if line.strip.shape == lines[0].strip.shape]
@@ -144,9 +146,9 @@ def _place(row: Row) -> tuple[bool, int, int, str]:
     return not teacher, -nfe if teacher else nfe, _ROLES.index(role), row.label
 
 
-def _label(row: Row) -> str:
-    pair = row.identity.pair.partition("@")[0]
-    return printable(f"{row.identity.role}: {pair}, {describe_calls(row.identity.nfe)}")
+def _label(row: Row, *, with_arm: bool = False) -> str:
+    name = row.identity.pair.partition("@")[0] + (f"/{row.identity.arm}" if with_arm else "")
+    return printable(f"{row.identity.role}: {name}, {describe_calls(row.identity.nfe)}")
 
 
 def _read_strip(name: str, artifacts: Path, strips: Strips) -> Strip | str:

@@ -64,9 +64,8 @@ def make_series(
     x: Callable[[Row], float | None],
     *,
     marked: Callable[[Row], bool] = lambda _: False,
-    teachers_apart: bool = False,
 ) -> tuple[Series, ...]:
-    """Teachers' curves by family, then controls, inherited starts and students by pair.
+    """Teachers' curves, then controls, inherited starts and students, all by pair.
 
     Students of one method and family whose pairs are called after their number of calls
     (`name-4`, `name-2`, …) are one series. A row without a value or without a positive `x` is
@@ -77,7 +76,6 @@ def make_series(
         facts: of that task.
         x: where a row stands.
         marked: whether that place is to be doubted.
-        teachers_apart: teachers' curves by pair, too.
     """
     groups: dict[tuple[SeriesKind, str, str], list[Point]] = defaultdict(list)
     shared = _shared_names(rows)
@@ -86,9 +84,7 @@ def make_series(
         point = replace(point, marked=marked(row)) if point else None
         if kind is not None and point is not None:
             pair = shared.get(row.label, row.identity.pair)
-            merged = kind == "teacher" and not teachers_apart
-            name = row.identity.family if merged else pair
-            groups[kind, row.identity.family, name].append(point)
+            groups[kind, row.identity.family, pair].append(point)
     return tuple(
         Series(_label(kind, name), kind, family, tuple(sorted(points, key=lambda p: (p.x, p.y))))
         for (kind, family, name), points in sorted(

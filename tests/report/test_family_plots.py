@@ -37,7 +37,7 @@ def many(students: int, *, family: str = "diffusion") -> tuple[Row, ...]:
 
 
 def series_of(rows: tuple[Row, ...], facts: TaskFacts) -> tuple[Series, ...]:
-    return make_series(rows, facts, lambda row: row.identity.nfe, teachers_apart=True)
+    return make_series(rows, facts, lambda row: row.identity.nfe)
 
 
 def test_families_are_drawn_where_one_plot_does_not_say_all(

@@ -55,6 +55,21 @@ def test_tiles_are_enlarged_without_blur(tmp_path: Path, gallery: Gallery) -> No
     assert not find(255 - strip[:, :8].repeat(ENLARGED, axis=0), picture)
 
 
+def test_rows_of_one_pair_with_as_many_calls_are_told_apart(
+    tmp_path: Path, gallery: Gallery
+) -> None:
+    name = gallery(tmp_path, 3)
+    records = [record_with(name), record_with(name), record_with(name, plan=1)]
+    records[1].identity.arm = "guided"
+    grid = make_grid(group_rows(records), tmp_path)
+    assert grid.figure is not None
+    assert sorted(text.get_text() for text in grid.figure.texts) == [
+        "teacher: edm-teacher, 15 calls",
+        "teacher: edm-teacher/guided, 31 calls",
+        "teacher: edm-teacher/heun-16, 31 calls",
+    ]
+
+
 def test_all_rows_of_the_suite_are_shown(
     tmp_path: Path, with_galleries: Callable[[Path], list[Record]]
 ) -> None:

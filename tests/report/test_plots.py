@@ -41,8 +41,8 @@ def rows_at(kids: dict[str, float], *, half: float = 0.01) -> tuple[Row, ...]:
 def test_series_are_teachers_controls_and_students(rows: tuple[Row, ...], facts: TaskFacts) -> None:
     series = make_series(rows, facts, lambda row: row.identity.nfe)
     assert [(one.kind, one.label) for one in series] == [
-        ("teacher", "teacher, diffusion"),
-        ("teacher", "teacher, gan"),
+        ("teacher", "teacher, edm-teacher"),
+        ("teacher", "teacher, gan-teacher"),
         ("control", "edm-scratch (no teacher)"),
         ("control", "gan-scratch (no teacher)"),
         ("student", "luhman"),
