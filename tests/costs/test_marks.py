@@ -85,6 +85,8 @@ def test_replay_marks() -> None:
     assert replay_marks(np.r_[np.full(16, 2.0), np.full(100, 1.0)], unseen=16) == ["replayed"]
     assert replay_marks(np.r_[np.full(16, 1.2), np.full(100, 1.0)], unseen=16) == []
     assert replay_marks(np.full(16, 2.0), unseen=16) == []
+    held_up = np.r_[np.full(15, 2.0), 1.1, np.full(100, 1.0)]  # by something else, at the start
+    assert replay_marks(held_up, unseen=16) == []
 
 
 def test_share_is_per_thread() -> None:
